@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Clock, SystemClock};
+use tidegate_clock::Clock;
 
 #[derive(Default)]
 struct Rung {
@@ -20,7 +20,7 @@ pub(crate) struct Bell {
     rung: Mutex<Rung>,
     changed: Condvar,
     /// Real time, independent of the cache's clock.
-    clock: SystemClock,
+    clock: Clock,
 }
 
 /// Reason for which the keeper was woken.
@@ -45,7 +45,7 @@ impl Bell {
 
     /// Returns the moment in real time that is this far ahead.
     pub(crate) fn in_real_time(&self, ahead: Duration) -> Duration {
-        self.clock.precise().saturating_add(ahead)
+        self.clock.now().saturating_add(ahead)
     }
 
     /// Requests a check of the loads at this moment of real time.
@@ -62,7 +62,7 @@ impl Bell {
     pub(crate) fn wait(&self, sweep_at: Duration) -> Call {
         let mut rung = self.rung();
         loop {
-            let now = self.clock.precise();
+            let now = self.clock.now();
             if rung.close {
                 return Call::Close;
             }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::bell::Bell;
 use crate::class::ClassTable;
-use crate::clock::{Clock, SystemClock};
 use crate::dice::Dice;
 use crate::event::Observer;
 use crate::fence::Fence;
@@ -20,6 +19,7 @@ use crate::places::Places;
 use crate::sweep;
 use crate::tiered::TieredCache;
 use crate::tiers::Tiers;
+use tidegate_clock::Clock;
 
 /// Shortest time between two sweeps.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
@@ -30,7 +30,7 @@ const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
 pub struct TieredCacheBuilder {
     capacity: Capacity,
     observer: Option<Arc<dyn Observer>>,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     sweep_every: Duration,
     dice: Dice,
     max_loads: Option<(u32, Duration)>,
@@ -42,7 +42,7 @@ impl Default for TieredCacheBuilder {
         Self {
             capacity: Capacity::Entries(10_000),
             observer: None,
-            clock: Arc::new(SystemClock::new()),
+            clock: Clock::system(),
             sweep_every: Duration::from_secs(30),
             dice: Dice::random(),
             max_loads: None,
@@ -71,9 +71,10 @@ impl TieredCacheBuilder {
         self
     }
 
-    /// Clock of the cache. The sweeper's interval and the time-outs of loads use real time.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+    /// Sets the clock of the cache, and of the HTTP layers and session stores on it. The sweeper's
+    /// interval and the time-outs of loads use real time.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -124,7 +125,7 @@ impl TieredCacheBuilder {
     /// With an L2, if there is no tokio runtime.
     pub fn build(self) -> TieredCache {
         let bell = Arc::new(Bell::default());
-        let l2 = self.l2.map(|tier| L2::new(tier, Arc::clone(&self.clock), self.observer.clone()));
+        let l2 = self.l2.map(|tier| L2::new(tier, self.clock.clone(), self.observer.clone()));
         let tiers = Arc::new(Tiers {
             memory: Memory::new(self.capacity),
             flights: FlightTable::new(),

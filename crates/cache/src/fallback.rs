@@ -32,7 +32,7 @@ impl Tiers {
     ) {
         let Past { fill, id, left, noticed } = past;
         let parcel = pack(fill, form.weigh);
-        let now = self.clock.now();
+        let now = self.clock.coarse();
         // After a mere read, the next reader loads it.
         let quiet_until = now.saturating_add(if will_load { PAUSE } else { Duration::ZERO });
         let terms = Terms {

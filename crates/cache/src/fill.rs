@@ -71,7 +71,8 @@ impl<V> Fill<V> {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let key = Key::builder("price").part(7).build()?;
     /// let prices = TieredCache::builder().build().typed::<u32>(TtlClass::API);
-    /// let read = prices.get_or_load(&key, async || Ok::<_, std::io::Error>(Fill::new(100).uncached())).await?;
+    /// let load = async || Ok::<_, std::io::Error>(Fill::new(100).uncached());
+    /// let read = prices.get_or_load(&key, load).await?;
     /// assert_eq!((*read.value, read.stored), (100, false));
     /// assert!(!prices.get(&key).await.is_hit());
     /// # Ok(())

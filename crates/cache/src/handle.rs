@@ -22,16 +22,18 @@ use crate::tiered::TieredCache;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let users = TieredCache::builder().build().typed::<String>(TtlClass::SESSION);
-/// let keys = (1..=3).map(|id| Key::builder("user").part(id).build()).collect::<Result<Vec<_>, _>>()?;
+/// let keys = (1..=3).map(|id| Key::builder("user").part(id).build());
+/// let keys = keys.collect::<Result<Vec<_>, _>>()?;
 /// users.set(&keys[0], "Ada".to_owned()).await;
 ///
-/// // `SELECT … WHERE id IN (…)`, with the keys that nobody has and nobody else is loading.
+/// // `SELECT … WHERE id IN (…)`, with the keys that are neither cached nor being loaded.
 /// let load = async |missing: Vec<Key>| {
 ///     assert_eq!(missing.len(), 2);
 ///     let rows = missing.into_iter().take(1).map(|key| (key, Fill::new("Bob".to_owned())));
 ///     Ok::<_, std::io::Error>(rows.collect::<Vec<_>>())
 /// };
-/// let reads = users.get_or_load_many(&keys, load).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+/// let reads = users.get_or_load_many(&keys, load).await;
+/// let reads = reads.into_iter().collect::<Result<Vec<_>, _>>()?;
 /// assert_eq!(*reads[0].as_ref().expect("held").value, "Ada");
 /// assert_eq!(*reads[1].as_ref().expect("loaded").value, "Bob");
 /// assert!(reads[2].is_none()); // the loader had nothing for it

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn one_lookup_in_64_is_a_sample_and_every_place_of_a_round_comes_up() {
+    fn one_lookup_in_64_is_sampled_at_every_position_of_a_round() {
         let samples: Vec<u64> = (0..640_000).filter(|nth| Heat::is_sample(*nth)).collect();
         assert!((9_900..=10_100).contains(&samples.len()), "{}", samples.len());
         for round in [2, 10, 64, 100] {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_fixed_and_the_latest_count() {
+    fn memory_is_fixed_and_only_the_latest_samples_count() {
         let heat = Heat::new();
         (0..SAMPLES as u64).for_each(|_| heat.note(&key(1)));
         (0..SAMPLES as u64 / 2).for_each(|_| heat.note(&key(2)));

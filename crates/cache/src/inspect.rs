@@ -38,7 +38,7 @@ impl TieredCache {
     /// that are added or removed meanwhile may be included or not.
     pub fn inspect_matching(&self, pattern: &Pattern, after: Option<&Key>, limit: usize) -> Vec<Inspected> {
         let mut first: BTreeMap<Box<str>, Inspected> = BTreeMap::new();
-        let now = self.tiers.clock.now();
+        let now = self.tiers.clock.coarse();
         for (key, slot) in self.tiers.memory.iter() {
             let text = key.as_str();
             let is_behind = after.is_none_or(|after| text > after.as_str());

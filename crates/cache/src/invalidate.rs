@@ -336,7 +336,7 @@ impl Tiers {
 
     /// Ends the key's fresh life in L1, fences its loads. Returns whether a live value was held.
     fn expire(&self, key: &Key) -> bool {
-        let now = self.clock.now();
+        let now = self.clock.coarse();
         let held = self.flights.fence(key, || {
             let slot = self.memory.peek(key).filter(|slot| slot.state(now, &self.fence) != State::Dead)?;
             let mut times = slot.times;
@@ -371,7 +371,7 @@ impl Tiers {
     /// Removes the key from L1 and fences its loads. Returns whether a live value was held.
     fn remove(&self, key: &Key) -> bool {
         let Some(slot) = self.flights.fence(key, || self.memory.remove(key)) else { return false };
-        let live = slot.state(self.clock.now(), &self.fence) != State::Dead;
+        let live = slot.state(self.clock.coarse(), &self.fence) != State::Dead;
         if live && let Some(class) = self.classes.by_id(slot.class) {
             class.counters.add(Count::Invalidation);
         }

@@ -21,7 +21,7 @@ use crate::l2::wire;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::header::HeaderName;
 use http::{StatusCode, request};
@@ -35,7 +35,7 @@ use crate::tiered::TieredCache;
 use crate::ttl::TtlClass;
 use alone::Alone;
 use entry::Entry;
-use rules::{Lifetimes, Now, PassWhen, Rules, Scope};
+use rules::{Lifetimes, PassWhen, Rules, Scope};
 use wire::Wire;
 
 /// Largest kept body, unless a layer sets it.
@@ -60,8 +60,9 @@ const HELD_STALE: Duration = Duration::from_secs(60 * 60);
 /// let service = ServiceBuilder::new()
 ///     .layer(CacheLayer::new(&cache))
 ///     .service(service_fn(async |_| {
-///         let response = Response::builder().header("cache-control", "max-age=60");
-///         Ok::<_, Infallible>(response.body(Full::new(Bytes::from("made once"))).expect("a good header"))
+///         let body = Full::new(Bytes::from("made once"));
+///         let response = Response::builder().header("cache-control", "max-age=60").body(body);
+///         Ok::<_, Infallible>(response.expect("a good header"))
 ///     }));
 ///
 /// let request = || Request::get("http://example.com/").body(Full::<Bytes>::default());
@@ -112,7 +113,6 @@ impl CacheLayer {
             tag_header: HeaderName::from_static("cache-tag"),
             makes_validators: false,
             obeys_requests: true,
-            now: Box::new(wall_time),
         }
     }
 }
@@ -139,7 +139,6 @@ pub struct CacheLayerBuilder {
     tag_header: HeaderName,
     makes_validators: bool,
     obeys_requests: bool,
-    now: Now,
 }
 
 impl CacheLayerBuilder {
@@ -222,12 +221,6 @@ impl CacheLayerBuilder {
         self
     }
 
-    /// Sets the time of day by which ages are counted, for tests. By default the system's.
-    pub fn now(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.now = Box::new(now);
-        self
-    }
-
     /// Builds the layer.
     pub fn build(mut self) -> CacheLayer {
         if self.class.grace_period().is_zero() {
@@ -252,7 +245,6 @@ impl CacheLayerBuilder {
             tag_header: self.tag_header,
             makes_validators: self.makes_validators,
             obeys_requests: self.obeys_requests,
-            now: self.now,
         };
         CacheLayer { rules: Arc::new(rules) }
     }
@@ -266,9 +258,4 @@ impl fmt::Debug for CacheLayerBuilder {
             .field("most_body", &self.most_body)
             .finish_non_exhaustive()
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "ages and dates are told by the time of day, here alone")]
-fn wall_time() -> SystemTime {
-    SystemTime::now()
 }

@@ -28,18 +28,19 @@
 //! ```
 //!
 //! [`TypedCache`] explains batches. [`TieredCache`] explains tiers, outages of Redis, and ways to
-//! write. Beside values, [`Shapes`] has hashes, counters, sets, sorted sets, bitmaps and counts of
-//! different members. After a restart, a [`WarmUp`] loads the [`HotKeys`] of the previous process,
-//! hottest first.
+//! write. After a restart, a [`WarmUp`] loads the [`HotKeys`] of the previous process, hottest
+//! first.
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `redis` | `RedisTier`: a tier that processes share, and `Shapes`, `WriteBehind` on Redis |
+//! | `redis` | `RedisTier`: a tier that processes share |
 //! | `json`, `messagepack`, `zstd` | `redis` and a codec: `Json`, `MessagePack`, `Compressed` |
 //! | `tower` | `CacheLayer`: stores the responses of a service by RFC 9111 |
 //! | `sessions` | `CacheSessions`: a store for `tower-sessions` |
+//! | `shapes` | `Shapes`: cached counters, sets, sorted sets and more, in memory or on Redis |
+//! | `write-behind` | `WriteBehind`, `Increments`: deferred writes, in memory or on Redis |
 //!
-//! `CacheLayer` and `CacheSessions` use the same tiers, keys, tags and classes.
+//! None is on by default. The tiers, keys, tags and classes are the same in all of them.
 //!
 //! [What the cache guarantees, and what it does not][guarantees], is a page of its own. Worked
 //! examples: [a product page][product_page], [loyalty points][points], [a social feed][feed], [a
@@ -58,7 +59,6 @@ mod bell;
 mod builder;
 mod class;
 mod class_id;
-mod clock;
 #[cfg(feature = "redis")]
 mod codec;
 #[cfg(not(feature = "redis"))]
@@ -99,11 +99,11 @@ mod places;
 mod read;
 #[cfg(feature = "sessions")]
 mod sessions;
-#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "hashes need codecs, which come with the feature"))]
+#[cfg(feature = "shapes")]
+#[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "hashes need codecs, which come with `redis`"))]
 mod shape;
 mod slot;
 mod stats;
-mod strategy;
 mod sweep;
 mod tag;
 mod tag_table;
@@ -116,13 +116,15 @@ mod typed;
 mod upkeep;
 mod warm_up;
 mod weak;
+#[cfg(feature = "write-behind")]
+mod write_behind;
+mod write_through;
 
-#[cfg(all(doctest, feature = "json", feature = "sessions", feature = "tower"))]
+#[cfg(all(doctest, feature = "json", feature = "sessions", feature = "shapes", feature = "tower"))]
 #[doc = include_str!("../../../docs/caching.md")]
 mod caching_page {}
 
 pub use builder::TieredCacheBuilder;
-pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "zstd")]
 pub use codec::Compressed;
 #[cfg(feature = "json")]
@@ -146,19 +148,16 @@ pub use pattern::{Pattern, PatternError};
 pub use read::{DynError, LoadError, Lookup, Read, Source};
 #[cfg(feature = "sessions")]
 pub use sessions::CacheSessions;
-#[cfg(feature = "redis")]
+#[cfg(all(feature = "redis", feature = "shapes"))]
 pub use shape::HashShape;
+#[cfg(feature = "shapes")]
 pub use shape::{
     BitmapShape, CounterShape, Direction, ScoreCursor, ScoredMember, SetShape, ShapeError, Shapes, SortedSetShape,
     UniqueShape,
 };
 pub use stats::{CacheStats, ClassStats, TierStats};
-pub use strategy::write_behind::{
-    Accepted, Increment, IncrementBatch, IncrementSink, Increments, NotFlushed, PendingIncrement, ValueSink,
-    ValueWrite, WriteBehind, WriteBehindError, WriteBehindOptions, WriteBehindReadError, WriteBehindStatus,
-};
-pub use strategy::write_through::{WriteError, Written};
 pub use tag::Tag;
+pub use tidegate_clock::{Clock, ManualClock};
 pub use tiered::TieredCache;
 pub use touched::Touched;
 pub use ttl::TtlClass;
@@ -166,3 +165,9 @@ pub use ttl::TtlClass;
 pub use warm_up::RedisSnapshot;
 pub use warm_up::{HotKey, HotKeys, SnapshotError, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState};
 pub use weak::WeakTypedCache;
+#[cfg(feature = "write-behind")]
+pub use write_behind::{
+    Accepted, Increment, IncrementBatch, IncrementSink, Increments, NotFlushed, PendingIncrement, ValueSink,
+    ValueWrite, WriteBehind, WriteBehindError, WriteBehindOptions, WriteBehindReadError, WriteBehindStatus,
+};
+pub use write_through::{WriteError, Written};

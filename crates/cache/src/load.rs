@@ -159,7 +159,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 _ => return Some(()),
             }
             // Loads start under this lock, so readers that come during the load see that it runs.
-            let now = self.cache.tiers.clock.now();
+            let now = self.cache.tiers.clock.coarse();
             self.cache.tiers.memory.postpone_refresh(key, now, now.saturating_add(PAUSE));
             None
         };
@@ -257,7 +257,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             )),
             Outcome::Loaded { slot, stored, source, .. } => {
                 let source = waited.unwrap_or(*source);
-                let left = slot.times.left(self.cache.tiers.clock.now().into());
+                let left = slot.times.left(self.cache.tiers.clock.coarse().into());
                 let fresh_for = if *stored { left } else { Duration::ZERO };
                 let value = open(slot.clone()).expect("callers share a load only when the value's type is the same");
                 Ok(Read { value, source, fresh_for, stored: *stored })

@@ -17,16 +17,15 @@ use std::time::Duration;
 
 use self::codec::{Codec, CodecError};
 use crate::class::Class;
-use crate::clock::Clock;
 use crate::event::{Observer, Scope};
 use crate::fill::Fill;
 use crate::inquiry::Inquiry;
 use crate::key::Key;
 use crate::pattern::Pattern;
 use crate::stats::TierStats;
-use crate::strategy::write_behind::WriteBehindError;
 use crate::tag::Tag;
 use crate::ttl::TtlClass;
+use tidegate_clock::Clock;
 
 /// Types without a value.
 macro_rules! none {
@@ -82,12 +81,7 @@ pub(crate) mod written {
     pub(crate) struct Written;
 }
 
-/// Replaces the turns of a write-behind.
-pub(crate) mod turn {
-    pub(crate) use super::Turn;
-}
-
-none!(EntryId Following HeldTurn L2 RedisTier Ticket Tickets Turn Word);
+none!(EntryId Following L2 RedisTier Ticket Tickets Word);
 
 // These have a value, as `CodecError` has. Otherwise the compiler warns that code behind the calls
 // that return them is unreachable.
@@ -195,12 +189,6 @@ impl Following {
     }
 }
 
-impl HeldTurn {
-    pub(crate) async fn end(self) {
-        match self {}
-    }
-}
-
 impl Glancing {
     pub(crate) fn left(&self) -> Patience {
         Patience
@@ -212,7 +200,7 @@ impl L2 {
         match **self {}
     }
 
-    pub(crate) fn new(tier: RedisTier, _clock: Arc<dyn Clock>, _observer: Option<Arc<dyn Observer>>) -> Arc<Self> {
+    pub(crate) fn new(tier: RedisTier, _clock: Clock, _observer: Option<Arc<dyn Observer>>) -> Arc<Self> {
         match tier {}
     }
 }
@@ -223,14 +211,6 @@ never! { Ticket:
 
 never! { Tickets:
     async fn renewed_during[T](&self, _: impl Future<Output = T>) -> T;
-}
-
-never! { Turn:
-    async fn begin(&self) -> Result<Option<HeldTurn>, WriteBehindError>;
-}
-
-never! { HeldTurn:
-    async fn extend(&self) -> Result<bool, WriteBehindError>;
 }
 
 never! { L2:

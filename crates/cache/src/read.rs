@@ -126,7 +126,8 @@ pub enum LoadError<E> {
 /// # let key = Key::builder("page").part(1).build()?;
 /// # let pages = TieredCache::builder().build().typed::<String>(TtlClass::API);
 /// let load = async || Ok::<_, DynError<AnyError>>(Fill::new(fetch().await?));
-/// let failed: Box<dyn Error + Send + Sync> = pages.get_or_load(&key, load).await.expect_err("no host").into();
+/// let failed = pages.get_or_load(&key, load).await.expect_err("no host");
+/// let failed: Box<dyn Error + Send + Sync> = failed.into();
 /// assert_eq!(failed.source().expect("the loader's").to_string(), "no such host");
 /// # Ok(())
 /// # }

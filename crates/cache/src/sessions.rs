@@ -95,7 +95,6 @@ pub struct CacheSessions {
     sessions: TypedCache<Held>,
     name: Arc<str>,
     locks: Arc<[Mutex<()>]>,
-    now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }
 
 type Data = HashMap<String, serde_json::Value>;
@@ -133,7 +132,6 @@ impl CacheSessions {
             sessions: sessions.weigh(Held::weight),
             name: Arc::from(""),
             locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
-            now: Arc::new(wall_time),
         }
     }
 
@@ -144,11 +142,9 @@ impl CacheSessions {
         self
     }
 
-    /// Sets the time of day by which sessions expire, for tests. By default the system's.
-    #[must_use]
-    pub fn now(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.now = Arc::new(now);
-        self
+    /// Returns the time of day by the cache's clock.
+    fn wall_time(&self) -> SystemTime {
+        self.sessions.cache.tiers.clock.wall()
     }
 
     fn key(&self, id: &Id) -> session_store::Result<Key> {
@@ -170,7 +166,7 @@ impl CacheSessions {
             Err::<Fill<Held>, _>(Missing::Absent)
         };
         match self.sessions.get_or_load(key, missing).await {
-            Ok(read) => Ok(Some(read.value).filter(|held| !held.is_over((self.now)()))),
+            Ok(read) => Ok(Some(read.value).filter(|held| !held.is_over(self.wall_time()))),
             Err(LoadError::Loader(missing)) => match *missing {
                 Missing::Absent => Ok(None),
                 Missing::Unknown => Err(unreachable("asked for the session")),
@@ -180,7 +176,7 @@ impl CacheSessions {
     }
 
     async fn put(&self, key: &Key, data: Data, expiry_date: OffsetDateTime) -> session_store::Result<()> {
-        let left = expiry_date - OffsetDateTime::from((self.now)());
+        let left = expiry_date - OffsetDateTime::from(self.wall_time());
         let Some(left) = Duration::try_from(left).ok().filter(|left| !left.is_zero()) else {
             // It has expired already.
             return self.end(key).await;
@@ -355,9 +351,4 @@ impl fmt::Debug for CacheSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheSessions").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "sessions expire by the time of day, told here alone")]
-fn wall_time() -> SystemTime {
-    SystemTime::now()
 }

@@ -30,9 +30,9 @@ pub use set::SetShape;
 pub use sorted::{Direction, ScoreCursor, ScoredMember, SortedSetShape};
 pub use unique::UniqueShape;
 
-use crate::clock::{Clock, SystemClock};
 use crate::ttl::TtlClass;
 use store::{Bound, Life, ShapeStore};
+use tidegate_clock::Clock;
 
 /// Creates shapes in one store, memory or Redis. Cloning copies a pointer.
 ///
@@ -85,12 +85,12 @@ impl Shapes {
     /// size, and at least one. It is divided among several parts and rounded up. Expired keys are
     /// freed once as many new keys have come as there were.
     pub fn in_memory(keys: usize) -> Self {
-        Self::in_memory_by(keys, SystemClock::new())
+        Self::in_memory_by(keys, Clock::system())
     }
 
     /// Like [`in_memory`](Self::in_memory), with the clock by which they expire.
-    pub fn in_memory_by(keys: usize, clock: impl Clock) -> Self {
-        Self { store: Arc::new(memory::MemoryShapes::new(keys, Arc::new(clock))) }
+    pub fn in_memory_by(keys: usize, clock: impl Into<Clock>) -> Self {
+        Self { store: Arc::new(memory::MemoryShapes::new(keys, clock.into())) }
     }
 
     /// Shapes in Redis, for all processes with the same keyspace. The cache role is sufficient.

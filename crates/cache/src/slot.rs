@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_expired_by_hand_slides_no_more() {
+    fn a_value_expired_by_hand_no_longer_slides() {
         let seconds = |count| Moment::START.after(Duration::from_secs(count));
         let (zero, minute) = (Duration::ZERO, Duration::from_secs(60));
         let lifetime =

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn invalidating_tags_that_nobody_carries_takes_no_memory() {
+    fn invalidating_unused_tags_takes_no_memory() {
         let table = TagTable::new();
         for tag in 0..10_000 {
             table.invalidate(&Tag::new(tag), || 1);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::bell::Bell;
 use crate::class::{Class, ClassTable, Count};
-use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::event::{Event, LookupOutcome, Observer, tell};
 use crate::fence::Fence;
@@ -18,6 +17,7 @@ use crate::listen::Listeners;
 use crate::memory::{self, Memory};
 use crate::places::Places;
 use crate::slot::{Anything, Slot, State};
+use tidegate_clock::Clock;
 
 /// State that clones of a cache share: the tiers in order, and their guards.
 pub(crate) struct Tiers {
@@ -26,7 +26,7 @@ pub(crate) struct Tiers {
     pub(crate) fence: Fence,
     pub(crate) classes: ClassTable,
     pub(crate) heat: Heat,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Clock,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) listeners: Listeners,
     pub(crate) bell: Arc<Bell>,
@@ -54,7 +54,7 @@ impl Tiers {
         class: &Class,
         open: impl FnOnce(Anything) -> Option<T>,
     ) -> Option<(T, State)> {
-        let started = (self.observer.is_some() && class.counters.sample_due()).then(|| self.clock.precise());
+        let started = (self.observer.is_some() && class.counters.sample_due()).then(|| self.clock.now());
         let found = self.live(key).and_then(|(value, state)| open(value).map(|value| (value, state)));
         let (count, outcome) = match found {
             Some((_, State::Fresh(_) | State::Waning(_))) => (Count::Hit, LookupOutcome::Hit),
@@ -65,7 +65,7 @@ impl Tiers {
             self.heat.note(key);
         }
         if let Some(observer) = &self.observer {
-            let latency = started.map(|started| self.clock.precise().saturating_sub(started));
+            let latency = started.map(|started| self.clock.now().saturating_sub(started));
             tell(&**observer, &Event::Lookup { class: class.ttl.name(), tier: memory::NAME, outcome, latency });
         }
         found
@@ -73,7 +73,7 @@ impl Tiers {
 
     fn live(&self, key: &Key) -> Option<(Anything, State)> {
         let (hit, seen) = self.memory.get(key)?;
-        let now = self.clock.now();
+        let now = self.clock.coarse();
         match hit.calm.left(now.into()) {
             Some(left) if self.fence.seen(hit.cells) == seen => Some((hit.value, State::Fresh(left))),
             _ => self.consider(key, now),
@@ -83,7 +83,7 @@ impl Tiers {
     /// Reads without counting, under the lock under which fills are made.
     pub(crate) fn peek(&self, key: &Key) -> Option<(Slot, State)> {
         let slot = self.memory.peek(key)?;
-        let state = slot.state(self.clock.now(), &self.fence);
+        let state = slot.state(self.clock.coarse(), &self.fence);
         (state != State::Dead).then_some((slot, state))
     }
 

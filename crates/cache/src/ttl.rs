@@ -32,11 +32,15 @@ const LOAD_LIMIT: Duration = Duration::from_secs(120);
 /// use std::time::Duration;
 /// use tidegate_cache::TtlClass;
 ///
-/// const REVIEWS: TtlClass = TtlClass::new("reviews", Duration::from_hours(1)).refresh_ahead(Duration::from_mins(5));
-/// const STATISTICS: TtlClass = TtlClass::new("statistics", Duration::from_mins(5)).grace(Duration::from_mins(1));
+/// const REVIEWS: TtlClass =
+///     TtlClass::new("reviews", Duration::from_hours(1)).refresh_ahead(Duration::from_mins(5));
+/// const STATISTICS: TtlClass =
+///     TtlClass::new("statistics", Duration::from_mins(5)).grace(Duration::from_mins(1));
 /// const LISTS: TtlClass = TtlClass::new("lists", Duration::from_mins(10)).jitter(10);
-/// const PAGES: TtlClass = TtlClass::new("pages", Duration::from_hours(2)).negative_ttl(Duration::from_mins(1));
-/// const CARTS: TtlClass = TtlClass::new("carts", Duration::from_mins(30)).sliding(Duration::from_hours(12));
+/// const PAGES: TtlClass =
+///     TtlClass::new("pages", Duration::from_hours(2)).negative_ttl(Duration::from_mins(1));
+/// const CARTS: TtlClass =
+///     TtlClass::new("carts", Duration::from_mins(30)).sliding(Duration::from_hours(12));
 /// const PRICES: TtlClass = TtlClass::new("prices", Duration::from_mins(10))
 ///     .grace(Duration::from_hours(1))
 ///     .soft_timeout(Duration::from_millis(100))

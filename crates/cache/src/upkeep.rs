@@ -32,7 +32,7 @@ impl Tiers {
             stamps: self.fence.stamps(class.id, &parcel.tags),
             class: class.id,
             since,
-            times: Times::new(self.clock.now().into(), &lifetime),
+            times: Times::new(self.clock.coarse().into(), &lifetime),
             weight: self.memory.weight(key, parcel.tags.len(), parcel.bytes),
             shared: mark.and_then(|mark| mark.id),
         };
@@ -124,7 +124,7 @@ impl Tiers {
     }
 
     pub(crate) fn sweep(&self) -> usize {
-        let now = self.clock.now();
+        let now = self.clock.coarse();
         let dead = self.memory.iter().filter(|(_, slot)| slot.state(now, &self.fence) == State::Dead);
         let removed = dead.filter(|(key, slot)| self.bury(key, slot)).count();
         self.fence.prune();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn of_tags_that_share_a_cell_each_invalidates_its_own_entries() {
+    fn tags_that_share_a_cell_invalidate_only_their_own_entries() {
         let cache = TieredCache::builder().build();
         let handle = cache.typed::<u32>(TtlClass::COMPUTATION);
         let own = Tag::new("own");

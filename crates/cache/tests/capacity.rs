@@ -60,7 +60,7 @@ fn entries_never_exceed_the_capacity_and_all_memory_comes_back() {
 }
 
 #[test]
-fn the_capacity_changes_while_entries_are_held() {
+fn the_capacity_changes_while_entries_are_cached() {
     let alive = Arc::new(AtomicI64::new(0));
     let cache = TieredCache::builder().capacity(Capacity::Entries(1000)).build();
     let values = cache.typed::<Counted>(TtlClass::API);
@@ -115,7 +115,7 @@ proptest! {
 }
 
 #[test]
-fn a_value_too_big_is_refused_and_takes_its_predecessor_along() {
+fn a_value_that_is_too_big_is_refused_and_removes_its_predecessor() {
     let cache = TieredCache::builder().capacity(Capacity::Bytes(100_000)).build();
     let texts = cache.typed::<Vec<u8>>(TtlClass::API).weigh(Vec::len);
     assert!(now(texts.set(&key(1), vec![1; 10])));
@@ -125,7 +125,7 @@ fn a_value_too_big_is_refused_and_takes_its_predecessor_along() {
 }
 
 #[test]
-fn a_sweep_gives_back_the_expired_and_the_invalidated_and_nothing_else() {
+fn a_sweep_removes_only_expired_and_invalidated_entries() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).build();
     let (api, schedule) = (cache.typed::<u32>(TtlClass::API), cache.typed::<u32>(TtlClass::COMPUTATION));
@@ -151,7 +151,7 @@ fn a_read_that_finds_a_dead_entry_removes_it() {
 }
 
 #[test]
-fn the_sweeper_gives_space_back_by_itself() {
+fn the_sweeper_frees_space_without_a_call() {
     // Woken by `clear`, not by its interval, which is longer than the test may last.
     let cache = TieredCache::builder().sweep_every(Duration::from_secs(3600)).build();
     let api = cache.typed::<u32>(TtlClass::API);

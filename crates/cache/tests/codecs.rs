@@ -175,7 +175,7 @@ fn raw_bytes_are_shared_when_they_are_written() {
 }
 
 #[test]
-fn what_compresses_badly_or_is_small_stays_as_it_is() {
+fn small_or_incompressible_payloads_are_not_compressed() {
     let codec = Compressed::new(RawBytes::new()).above(100).level(100);
     let small: Vec<u8> = vec![0; 100];
     assert_eq!(codec.encode(&small).unwrap().len(), 101);
@@ -189,7 +189,7 @@ fn what_compresses_badly_or_is_small_stays_as_it_is() {
 }
 
 #[test]
-fn a_payload_over_the_cap_is_named_before_it_is_compressed() {
+fn a_payload_over_the_cap_is_refused_before_it_is_compressed() {
     let codec = Compressed::new(RawBytes::new().at_most(1000));
     let error = codec.encode(&vec![0_u8; 1001]).unwrap_err();
     assert!(matches!(error, CodecError::TooBig { length: 1001, limit: 1000 }), "{error}");
@@ -197,7 +197,7 @@ fn a_payload_over_the_cap_is_named_before_it_is_compressed() {
 }
 
 #[test]
-fn a_bomb_is_named_and_takes_no_room() {
+fn a_decompression_bomb_is_reported_and_takes_no_memory() {
     let (wide, narrow) = (Compressed::new(RawBytes::new().at_most(64 << 20)), Compressed::new(RawBytes::new()));
     let bomb = wide.encode(&vec![0_u8; 50 << 20]).unwrap();
     assert!(bomb.len() < 10_000);
@@ -225,7 +225,7 @@ fn a_bomb_is_named_and_takes_no_room() {
 }
 
 #[test]
-fn a_length_that_is_not_there_takes_no_room() {
+fn a_length_beyond_the_input_takes_no_memory() {
     // An array, a map, text and bytes of 2^32 - 1 elements each, in MessagePack.
     for claim in [0xdd_u8, 0xdf, 0xdb, 0xc6] {
         let bytes = [claim, 0xff, 0xff, 0xff, 0xff];
@@ -237,7 +237,7 @@ fn a_length_that_is_not_there_takes_no_room() {
 }
 
 #[test]
-fn nesting_is_bounded_and_nothing_may_follow_a_value() {
+fn nesting_is_bounded_and_trailing_bytes_are_refused() {
     let deep = vec![0x91_u8; 100_000];
     assert!(decode::<serde_json::Value>(&MessagePack::new(), &deep).is_err());
     assert!(decode::<serde_json::Value>(&Json::new(), &vec![b'['; 100_000]).is_err());

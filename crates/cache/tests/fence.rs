@@ -207,7 +207,7 @@ async fn by_clear() {
 }
 
 #[tokio::test]
-async fn by_what_a_write_touched() {
+async fn by_touched() {
     race(|cache| now(cache.invalidate(&Touched::new().key(&Scene::key()))).unwrap()).await;
     race(|cache| now(cache.invalidate(&Touched::new().tag(&Scene::tag()))).unwrap()).await;
 }
@@ -225,7 +225,7 @@ async fn a_value_set_meanwhile_is_not_overwritten() {
 
 /// Guards against a write-through that is refused and leaves the value it was to replace.
 #[test]
-fn a_set_that_an_invalidation_overtook_takes_its_predecessor_along() {
+fn a_set_overtaken_by_an_invalidation_removes_its_predecessor() {
     let cache = TieredCache::builder().build();
     let schedules = cache.typed::<u32>(SCHEDULE);
     assert!(now(cache.typed::<u32>(TtlClass::API).set(&Scene::key(), 1)));
@@ -244,7 +244,7 @@ fn a_set_that_an_invalidation_overtook_takes_its_predecessor_along() {
 }
 
 #[tokio::test]
-async fn what_was_not_invalidated_is_stored() {
+async fn an_unrelated_invalidation_does_not_prevent_storage() {
     let scene = Scene::new();
     let slow = scene.slow_read();
     scene.read.notified().await;

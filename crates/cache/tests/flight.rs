@@ -252,7 +252,7 @@ impl Observer for Meddler {
 }
 
 #[tokio::test]
-async fn a_value_that_comes_between_the_miss_and_the_load_spares_the_load() {
+async fn a_value_stored_between_miss_and_load_makes_the_load_unnecessary() {
     let meddler = Arc::new(Meddler::default());
     let cache = TieredCache::builder().observer(meddler.clone()).build().typed::<u32>(TtlClass::DEFAULT);
     assert!(meddler.0.set(cache.clone()).is_ok());

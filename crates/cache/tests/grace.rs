@@ -54,7 +54,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_stale_value_is_served_at_once_and_replaced_behind() {
+async fn a_stale_value_is_served_at_once_and_refreshed_in_the_background() {
     let scene = Scene::stale();
     let read = scene.read(Ok(2)).await.unwrap();
     assert_eq!((*read.value, read.source, read.fresh_for, read.stored), (1, Source::Stale, Duration::ZERO, true));
@@ -86,7 +86,7 @@ async fn many_stale_readers_make_one_refresh_and_none_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_failing_loader_serves_stale_and_is_asked_once_a_second() {
+async fn a_stale_value_is_served_while_the_loader_fails_and_the_loader_runs_once_a_second() {
     let scene = Scene::stale();
     for _ in 0..10 {
         assert_eq!(*scene.read(Err("down")).await.unwrap().value, 1);
@@ -119,7 +119,7 @@ async fn an_invalidated_value_has_no_grace() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_an_invalidation_overtook_brings_nothing_back() {
+async fn a_refresh_overtaken_by_an_invalidation_brings_nothing_back() {
     let scene = Scene::stale();
     let (gate, started) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (resume, begun) = (Arc::clone(&gate), Arc::clone(&started));

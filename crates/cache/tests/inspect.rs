@@ -23,7 +23,7 @@ async fn filled(count: u32) -> (TieredCache, TypedCache<u32>, ManualClock) {
 }
 
 #[tokio::test]
-async fn one_entry_tells_its_class_and_how_long_it_is_fresh() {
+async fn an_inspected_entry_shows_its_class_and_remaining_lifetime() {
     let (cache, _, clock) = filled(1).await;
     clock.advance(Duration::from_secs(10));
     let seen = cache.inspect(&key(0)).unwrap();
@@ -36,7 +36,7 @@ async fn one_entry_tells_its_class_and_how_long_it_is_fresh() {
 }
 
 #[tokio::test]
-async fn a_look_is_no_lookup() {
+async fn an_inspection_does_not_count_as_a_lookup() {
     let (cache, ..) = filled(3).await;
     cache.inspect(&key(0));
     cache.inspect(&key(9));
@@ -46,7 +46,7 @@ async fn a_look_is_no_lookup() {
 }
 
 #[tokio::test]
-async fn pages_hold_each_matching_entry_once_in_order() {
+async fn pages_contain_each_matching_entry_once_in_order() {
     let (cache, things, _) = filled(25).await;
     things.remove(&key(7)).await.unwrap();
     let other = Key::builder("other").part(1).build().unwrap();

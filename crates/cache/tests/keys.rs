@@ -159,7 +159,7 @@ impl fmt::Display for Unwilling {
 }
 
 #[test]
-fn bad_input_is_named() {
+fn invalid_input_is_reported() {
     assert_eq!(Key::builder("").build(), Err(KeyError::EmptyPrefix));
     assert_eq!(Key::builder("p".repeat(101)).build(), Err(KeyError::PrefixTooLong { length: 101, limit: 100 }));
     assert_eq!(

@@ -56,7 +56,7 @@ async fn a_value_of_another_type_is_a_miss_that_is_reported_and_replaced() {
 }
 
 #[tokio::test]
-async fn statistics_count_what_was_done() {
+async fn statistics_count_each_operation() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).capacity(Capacity::Entries(100)).build();
     let class = TtlClass::new("reviews", Duration::from_secs(60)).grace(Duration::from_secs(60));
@@ -163,7 +163,7 @@ async fn an_observer_that_panics_stops_no_waiter() {
 }
 
 #[test]
-fn what_leaves_is_told_with_its_cause() {
+fn removals_are_reported_with_their_cause() {
     let (listener, clock) = (Arc::new(Listener::default()), ManualClock::new());
     let cache = TieredCache::builder().observer(listener.clone()).clock(clock.clone()).build();
     let numbers = cache.typed::<u32>(TtlClass::API);
@@ -218,7 +218,7 @@ async fn an_observer_that_panics_costs_a_batch_nothing() {
 
 /// A panic while entries are removed must not cost the loads their limit.
 #[tokio::test]
-async fn a_sweep_that_panics_is_not_the_last_thing_that_the_keeper_does() {
+async fn the_keeper_continues_after_a_sweep_that_panics() {
     struct Angry;
     impl Observer for Angry {
         fn on(&self, event: &Event<'_>) {
@@ -257,7 +257,7 @@ fn noting(cache: &TieredCache, class: TtlClass) -> (TypedCache<u32>, Arc<Mutex<V
 }
 
 #[tokio::test]
-async fn a_listener_has_each_value_that_leaves_and_why() {
+async fn a_listener_gets_each_removed_value_with_the_reason() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).capacity(Capacity::Bytes(1_000)).build();
     let (values, left) = noting(&cache, TtlClass::API);
@@ -296,7 +296,7 @@ async fn a_listener_has_each_value_that_leaves_and_why() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_served_on_did_not_leave() {
+async fn a_value_that_is_still_served_is_not_reported_as_removed() {
     let (clock, listener) = (ManualClock::new(), Arc::new(Listener::default()));
     let cache = TieredCache::builder().clock(clock.clone()).observer(listener.clone()).build();
     let (values, left) = noting(&cache, TtlClass::new("files", SOON).grace(SOON).soft_timeout(SOON));
@@ -313,7 +313,7 @@ async fn a_value_that_is_served_on_did_not_leave() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_waits_for_a_load_does_not_wait_for_a_listener() {
+async fn waiters_for_a_load_do_not_wait_for_a_listener() {
     let cache = TieredCache::builder().build();
     let (answered, is_answered) = mpsc::channel();
     let (told, is_told) = mpsc::channel();
@@ -332,7 +332,7 @@ async fn who_waits_for_a_load_does_not_wait_for_a_listener() {
 }
 
 #[tokio::test]
-async fn a_listener_hears_of_its_own_class_and_type_and_may_use_the_cache_and_panic() {
+async fn a_listener_gets_values_of_its_class_and_type_and_may_use_the_cache_and_panic() {
     let cache = TieredCache::builder().build();
     let (values, left) = noting(&cache, TtlClass::API);
     let others = cache.typed::<u32>(TtlClass::COMPUTATION);
@@ -354,7 +354,7 @@ async fn a_listener_hears_of_its_own_class_and_type_and_may_use_the_cache_and_pa
 }
 
 #[tokio::test]
-async fn a_cache_ends_though_its_listener_uses_it() {
+async fn a_cache_is_dropped_even_if_its_listener_uses_it() {
     let values = TieredCache::builder().build().typed::<u32>(TtlClass::API);
     let again = values.downgrade();
     let left = Arc::new(Mutex::new(Vec::new()));
@@ -375,7 +375,7 @@ async fn a_cache_ends_though_its_listener_uses_it() {
 }
 
 #[tokio::test]
-async fn a_loader_may_fail_with_what_only_holds_an_error() {
+async fn a_loader_may_fail_with_a_boxed_error() {
     use std::error::Error;
 
     type AnyError = Box<dyn Error + Send + Sync>;

@@ -73,7 +73,7 @@ async fn a_load_that_fails_within_the_soft_timeout_leaves_the_stale_value() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_that_was_invalidated_during_the_soft_timeout_gives_way_to_nothing_older() {
+async fn a_value_invalidated_during_the_soft_timeout_is_not_replaced_by_an_older_one() {
     let (_, cache) = stale(CLASS.soft_timeout(millis(50)));
     let (reader, wanted) = (cache.clone(), key());
     let read = tokio::spawn(async move { reader.get_or_load(&wanted, || after(millis(100), 2)).await });
@@ -170,7 +170,7 @@ async fn a_hung_loader_that_an_invalidation_fenced_is_cut_off_too() {
 }
 
 #[test]
-fn a_loader_that_blocks_its_thread_holds_the_key_no_longer_than_it_may() {
+fn a_loader_that_blocks_its_thread_blocks_the_key_only_until_its_timeout() {
     let loading = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let cache = TieredCache::builder().build().typed::<u32>(SHORT);

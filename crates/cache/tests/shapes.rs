@@ -1,5 +1,6 @@
 //! Typed shapes: one suite, run in memory and on Redis.
 
+#![cfg(feature = "shapes")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::sync::Arc;
@@ -61,7 +62,7 @@ async fn a_counter_adds_up_and_refuses_to_overflow() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_of_writers_at_once_is_lost() {
+async fn no_write_of_concurrent_writers_is_lost() {
     for Place { shapes, .. } in &Place::all().await {
         let (likes, members, bits) = (shapes.counter(DAY), shapes.set(DAY), shapes.bitmap(DAY));
         let mut tasks = JoinSet::new();
@@ -139,7 +140,7 @@ async fn different_members_are_counted_within_three_in_a_hundred() {
 }
 
 #[tokio::test]
-async fn kinds_of_one_key_do_not_meet() {
+async fn shapes_of_different_kinds_may_have_the_same_key() {
     for Place { shapes, .. } in &Place::all().await {
         shapes.counter(DAY).add(&key(1), 7).await.unwrap();
         shapes.set(DAY).add(&key(1), "a").await.unwrap();
@@ -185,7 +186,7 @@ async fn every_key_has_an_expiry_that_only_a_renewing_write_prolongs() {
 }
 
 #[tokio::test]
-async fn what_expired_in_memory_begins_anew() {
+async fn an_expired_key_in_memory_starts_empty() {
     let clock = ManualClock::new();
     let shapes = Shapes::in_memory_by(100, clock.clone());
     let (likes, tags) = (shapes.counter(DAY), shapes.set(DAY));
@@ -211,7 +212,7 @@ async fn memory_holds_no_more_keys_than_its_capacity() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_counted_beside_deletions_counts_unless_it_was_deleted() {
+async fn an_increment_beside_a_deletion_is_deleted_or_counted_from_zero() {
     let shapes = Shapes::in_memory(100);
     let likes = Arc::new(shapes.counter(DAY));
     for round in 0..2_000 {

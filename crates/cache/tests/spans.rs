@@ -80,7 +80,7 @@ async fn load_many(pages: &TypedCache<&'static str>, name: &str) -> &'static str
 }
 
 #[tokio::test]
-async fn a_load_is_in_the_span_of_who_began_it() {
+async fn a_load_is_in_the_span_of_its_first_caller() {
     let _subscriber = tracing::subscriber::set_default(Spans);
     let pages = TieredCache::builder().build().typed::<&'static str>(PAGES);
     assert_eq!(load(&pages, "first").instrument(info_span!("asker")).await, "asker");

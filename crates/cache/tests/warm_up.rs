@@ -148,7 +148,7 @@ async fn loads_are_bounded_in_order_and_stop_when_cancelled() {
 }
 
 #[tokio::test]
-async fn each_key_is_told_by_what_became_of_it() {
+async fn each_key_is_reported_with_its_outcome() {
     let things = process();
     let calls = Arc::new(AtomicUsize::new(0));
     things.set(&key(1), 1).await;
@@ -171,7 +171,7 @@ async fn each_key_is_told_by_what_became_of_it() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_link_that_lies_where_the_snapshot_is_written_is_not_followed() {
+async fn a_symbolic_link_at_the_path_of_the_snapshot_is_not_followed() {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     let scratch = Scratch::new();
@@ -193,7 +193,7 @@ async fn a_link_that_lies_where_the_snapshot_is_written_is_not_followed() {
 }
 
 #[tokio::test]
-async fn saves_at_once_leave_a_whole_one_and_nothing_beside_it() {
+async fn concurrent_saves_leave_one_complete_snapshot_and_no_other_file() {
     let scratch = Scratch::new();
     let path = scratch.join("hot");
     let snapshots: Vec<_> = (0..8).map(|n| HotKeys::of_class("things", (0..n * 500).map(key))).collect();
@@ -207,7 +207,7 @@ async fn saves_at_once_leave_a_whole_one_and_nothing_beside_it() {
 
 /// Otherwise each process that is killed while it saves would leave one for ever.
 #[tokio::test]
-async fn what_killed_saves_left_is_removed_at_the_next_start() {
+async fn files_of_killed_saves_are_removed_at_the_next_start() {
     let scratch = Scratch::new();
     let path = scratch.join("hot");
     let keys = HotKeys::of_class("things", [key(1)]);
@@ -238,7 +238,7 @@ async fn what_killed_saves_left_is_removed_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn no_file_is_no_hot_keys_and_a_wrong_one_an_error() {
+async fn a_missing_file_has_no_hot_keys_and_an_invalid_one_is_an_error() {
     let scratch = Scratch::new();
     let file = scratch.path().join("hot-keys");
     assert!(HotKeys::load(&file).await.unwrap().is_empty());
@@ -250,7 +250,7 @@ async fn no_file_is_no_hot_keys_and_a_wrong_one_an_error() {
 }
 
 #[test]
-fn a_key_tells_its_parts() {
+fn a_key_returns_its_parts() {
     let key = Key::builder("a:b").part("50%").part("").named("z", "=").named("b", "x y").build().unwrap();
     let parts: Vec<_> = key.parts().unwrap().into_iter().map(|part| (part.name, part.text)).collect();
     let named = |name: &str, text: &str| (Some(name.to_owned()), text.to_owned());

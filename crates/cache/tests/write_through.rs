@@ -62,7 +62,7 @@ fn scattered(seed: u64) -> u64 {
 }
 
 #[tokio::test]
-async fn what_the_store_accepted_is_the_next_hit() {
+async fn an_accepted_write_is_the_next_hit() {
     let (rows, row) = (rows(), Row::default());
     let written = {
         let row = row.clone();
@@ -74,7 +74,7 @@ async fn what_the_store_accepted_is_the_next_hit() {
 }
 
 #[tokio::test]
-async fn what_the_store_refused_leaves_the_cache_as_it_was() {
+async fn a_refused_write_leaves_the_cache_unchanged() {
     let rows = rows();
     rows.set(&key(1), 7).await;
     for index in [1, 2] {
@@ -89,7 +89,7 @@ async fn what_the_store_refused_leaves_the_cache_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_stops_nothing() {
+async fn a_write_continues_when_its_caller_leaves() {
     let (rows, gate) = (rows(), Arc::new(Semaphore::new(0)));
     rows.set(&key(1), 1).await;
     let waiting = gate.clone();
@@ -184,7 +184,7 @@ async fn storm(nodes: &[TypedCache<u64>], index: u64, seed: u64) {
 }
 
 #[tokio::test]
-async fn of_writes_at_once_no_older_value_stays() {
+async fn concurrent_writes_leave_no_older_value() {
     let node = [rows()];
     let mut kept = 0;
     for seed in 0..scale(3_000, 100_000) as u64 {
@@ -213,7 +213,7 @@ mod shared {
     }
 
     #[tokio::test]
-    async fn the_other_node_finds_what_was_written() {
+    async fn the_other_node_reads_the_written_value() {
         let server = RedisServer::start().await;
         let [one, other] = [node(&server.url()).await, node(&server.url()).await];
         other.set(&key(1), 1).await;
@@ -227,7 +227,7 @@ mod shared {
     }
 
     #[tokio::test]
-    async fn of_writes_on_two_nodes_at_once_no_older_value_stays() {
+    async fn concurrent_writes_on_two_nodes_leave_no_older_value() {
         let server = RedisServer::start().await;
         let nodes = [node(&server.url()).await, node(&server.url()).await];
         for seed in 0..scale(150, 10_000) as u64 {
@@ -255,7 +255,7 @@ mod shared {
 
     /// Redis notifies a process of its own writes as well, a moment later.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn a_write_that_was_alone_is_cached() {
+    async fn a_write_without_competitors_is_cached() {
         let server = RedisServer::start().await;
         let one = node(&server.url()).await;
         let mut writers = JoinSet::new();

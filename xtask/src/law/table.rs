@@ -167,7 +167,7 @@ pub(super) const ROWS: &[Row] = &[
     // Below all others.
     Row { package: "tidegate-clock", may_import: &[] },
     // Never one another.
-    Row { package: "tidegate-cache", may_import: REDIS },
+    Row { package: "tidegate-cache", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-ratelimit", may_import: REDIS },
     Row { package: "tidegate-queue", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-sync", may_import: &["tidegate-clock", "tidegate-redis"] },

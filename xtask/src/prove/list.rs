@@ -155,7 +155,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "write_behind",
         "killed::two_nodes_lose_nothing_turn_nothing_back_and_count_exactly",
     )
-    .with(&["json"]),
+    .with(&["json,write-behind"]),
     proof(
         "write-behind-failover",
         "writes and increments through Sentinels and 5 failovers: none turned back, none counted twice",
@@ -163,20 +163,20 @@ pub(super) const PROOFS: &[Proof] = &[
         "write_behind",
         "topologies::through_sentinel_and_over_failovers_nothing_is_counted_twice_or_turned_back",
     )
-    .with(&["json"]),
+    .with(&["json,write-behind"]),
     proof(
         "write-through",
         "100,000 storms of writes and reads at once on one key: the cache ends with the store's value, or none",
         "tidegate-cache",
         "write_through",
-        "of_writes_at_once_no_older_value_stays",
+        "concurrent_writes_leave_no_older_value",
     ),
     proof(
         "write-through-nodes",
         "10,000 such storms on two nodes over Redis",
         "tidegate-cache",
         "write_through",
-        "shared::of_writes_on_two_nodes_at_once_no_older_value_stays",
+        "shared::concurrent_writes_on_two_nodes_leave_no_older_value",
     )
     .with(&["json"]),
     proof(
@@ -207,7 +207,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "after FLUSHALL nothing old is served beyond two heartbeats",
         "tidegate-cache",
         "l2",
-        "promptness::what_a_flush_took_is_served_for_two_heartbeats_at_most",
+        "promptness::flushed_values_are_served_for_two_heartbeats_at_most",
     )
     .with(&["json"]),
     proof(
@@ -215,7 +215,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "the same after all connections were killed",
         "tidegate-cache",
         "l2",
-        "promptness::what_changed_while_tracking_was_lost_is_served_for_two_heartbeats_at_most",
+        "promptness::values_changed_without_tracking_are_served_for_two_heartbeats_at_most",
     )
     .with(&["json"]),
     proof(
@@ -232,7 +232,7 @@ pub(super) const PROOFS: &[Proof] = &[
          within 6 s more where it hangs and nobody asks it anything",
         "tidegate-cache",
         "l2",
-        "promptness::what_changed_in_a_failover_is_served_for_two_heartbeats_at_most",
+        "promptness::values_changed_in_a_failover_are_served_for_two_heartbeats_at_most",
     )
     .with(&["json"]),
     proof(
@@ -498,7 +498,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "20,000 writes with invalidations of every kind beside batches of three nodes: none brings an old value back",
         "tidegate-cache",
         "l2",
-        "batches::batches_never_bring_an_old_value_back",
+        "batches::coherence::batches_never_bring_an_old_value_back",
     )
     .with(&["json"]),
     proof(
@@ -544,7 +544,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "20,000 pairs of tenants in both tiers: none reads, counts or invalidates what is the other's",
         "tidegate-cache",
         "l2",
-        "tenants::no_tenant_reads_counts_or_invalidates_what_is_anothers",
+        "tenants::no_tenant_reads_counts_or_invalidates_values_of_another",
     )
     .with(&["json"]),
     proof(

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! format 1 byte, id 8, class (length 2, text), epoch (length 2, bytes), moves of the class 8,
-//! ms of life 8, ms of grace 8, tags (count 2; each: length 2, text, generation (length 2, digits)),
+//! ms of life 8, ms of grace 8,
+//! tags (count 2; each: length 2, text, generation (length 2, digits)),
 //! codec's form 1, its version 1, value, date (16 digits)
 //! ```
 //!
@@ -225,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_and_dated_is_read(mut entry in entry(), date in 0..10_u64.pow(16)) {
+        fn a_dated_entry_is_read_as_written(mut entry in entry(), date in 0..10_u64.pow(16)) {
             let mut bytes = entry.encode().unwrap();
             bytes.extend(format!("{date:016}").into_bytes());
             let bytes = Bytes::from(bytes);
@@ -237,7 +238,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_of_anybody_are_refused_without_a_panic(mut bytes in vec(any::<u8>(), 0..200), cut in 0..200usize) {
+        fn foreign_bytes_are_refused_without_a_panic(mut bytes in vec(any::<u8>(), 0..200), cut in 0..200usize) {
             let _ = Entry::decode(&bytes.clone().into());
             if let Some(first) = bytes.first_mut() {
                 *first = FORMAT;

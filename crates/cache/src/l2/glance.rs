@@ -67,7 +67,7 @@ impl L2 {
         inquiry: &Inquiry,
         glancing: &Glancing,
     ) -> Option<Glance<V>> {
-        let started = self.clock.precise();
+        let started = self.clock.now();
         let mut patience = glancing.patience.clone();
         let found = self.seek_at_a_glance(key, codec, inquiry, &mut patience).await;
         if found.is_some() {

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_here_writes_means_nothing() {
+    fn foreign_keys_mean_nothing() {
         for foreign in
             ["", "tg.1", "tg.1:c:k", "tg.1:c:{a:#b*}", "tg.2:c:{k}", "tg.1:cn:x", "tg.1:cn:a:{e}", "tg.1:cn:0:p:{e}:k"]
         {

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_asked_before_a_move_is_not_remembered_after_it() {
+    async fn a_reply_from_before_a_move_is_not_remembered_after_it() {
         let (recall, tag) = (Recall::default(), Tag::new("t"));
         let moves: [&dyn Fn(); 3] =
             [&|| recall.drop_tag(&tag), &|| recall.drop_all(), &|| drop(Moving::new(|| recall.drop_tag(&tag)))];
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_believed_for_a_moment_and_renewed_by_one_before_that() {
+    async fn a_reply_is_remembered_briefly_and_renewed_by_one_reader_before_it_ends() {
         let (recall, tag) = (Recall::default(), Tag::new("t"));
         learn(&recall, &tag, "1");
         recall.epoch_is(Epoch::named("a"), 1000, recall.epoch_due().unwrap());

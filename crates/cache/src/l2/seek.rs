@@ -63,7 +63,7 @@ impl L2 {
         if self.owes() {
             return Sought::Absent(None);
         }
-        let started = self.clock.precise();
+        let started = self.clock.now();
         let past = inquiry.past();
         // A value to be replaced needs a fence, not a glance.
         let glance = if has_glanced || past.is_some() || !self.may_glance() {
@@ -97,7 +97,7 @@ impl L2 {
             class.counters.add(Count::SharedHit);
         }
         if self.observer.is_some() {
-            let latency = Some(self.clock.precise().saturating_sub(started));
+            let latency = Some(self.clock.now().saturating_sub(started));
             self.notify(&Event::Lookup { class: class.ttl.name(), tier: NAME, outcome, latency });
         }
     }

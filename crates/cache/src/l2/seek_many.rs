@@ -83,7 +83,7 @@ impl L2 {
         if wanted.is_empty() || self.owes() {
             return None;
         }
-        let started = self.clock.precise();
+        let started = self.clock.now();
         let mut outcomes = vec![LookupOutcome::Miss; wanted.len()];
         let mut hand_over = |index: usize, news: News<V>| {
             outcomes[index] = match (&news, outcomes[index]) {
@@ -94,7 +94,7 @@ impl L2 {
             found(index, news);
         };
         let fences = self.seek_until_all_known(wanted, class, codec, will_load, patience, &mut hand_over).await;
-        let latency = Some(self.clock.precise().saturating_sub(started));
+        let latency = Some(self.clock.now().saturating_sub(started));
         for outcome in outcomes {
             let is_miss = outcome == LookupOutcome::Miss;
             let count = if is_miss { &self.counts.misses } else { &self.counts.hits };

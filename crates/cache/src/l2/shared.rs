@@ -12,11 +12,11 @@ use super::entry::EntryId;
 use super::patience::Patience;
 use super::tier::RedisTier;
 use crate::class::Class;
-use crate::clock::Clock;
 use crate::codec::CodecError;
 use crate::event::{Event, Observer, tell};
 use crate::key::Key;
 use crate::stats::TierStats;
+use tidegate_clock::Clock;
 
 /// The tier's name in statistics and events.
 pub(crate) const NAME: &str = "l2";
@@ -38,7 +38,7 @@ pub(crate) struct L2 {
     pub(super) counts: Counts,
     /// Whether every primary is followed, while that is tried.
     following: Mutex<Option<watch::Receiver<bool>>>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Clock,
     pub(super) observer: Option<Arc<dyn Observer>>,
 }
 
@@ -61,7 +61,7 @@ impl Mark {
 }
 
 impl L2 {
-    pub(crate) fn new(tier: RedisTier, clock: Arc<dyn Clock>, observer: Option<Arc<dyn Observer>>) -> Arc<Self> {
+    pub(crate) fn new(tier: RedisTier, clock: Clock, observer: Option<Arc<dyn Observer>>) -> Arc<Self> {
         Arc::new(Self {
             tier,
             debts: Debts::default(),

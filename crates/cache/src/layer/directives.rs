@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_or_two_numbers_is_already_stale() {
+    fn an_invalid_or_repeated_number_is_already_stale() {
         for bad in ["max-age", "max-age=", "max-age=-1", "max-age=1.5", "max-age=x", "max-age=5, max-age=6"] {
             assert_eq!(of(&[bad.as_bytes()]).seconds("max-age"), Some(Duration::ZERO), "{bad}");
         }

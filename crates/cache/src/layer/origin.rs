@@ -109,7 +109,7 @@ where
             return Err(Unserved(StatusCode::INTERNAL_SERVER_ERROR));
         };
         let old = errand.old.as_deref().and_then(|old| if let Entry::Kept(kept) = old { Some(kept) } else { None });
-        let asked = Asked::by(&parts.headers, (rules.now)());
+        let asked = Asked::by(&parts.headers, rules.wall_time());
         wants::validate(&mut parts.headers, old);
         // The whole body is kept, so that it can answer HEAD too.
         parts.method = Method::GET;
@@ -144,7 +144,7 @@ where
             head.headers = renewed(&old.headers, &head.headers);
             not_modified = Some(old.body.clone());
         }
-        let now = (rules.now)();
+        let now = rules.wall_time();
         let (freshness, selection) = match assess(asked, &head, &requested, now, &rules) {
             Ok(assessed) => assessed,
             Err(reason) => {

@@ -21,7 +21,6 @@ use crate::tag::Tag;
 pub(super) type Scope = Box<dyn Fn(&request::Parts) -> Option<String> + Send + Sync>;
 pub(super) type PassWhen = Box<dyn Fn(&request::Parts) -> bool + Send + Sync>;
 pub(super) type Lifetimes = Box<dyn Fn(StatusCode) -> Option<Duration> + Send + Sync>;
-pub(super) type Now = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// Tags of a response, as its extension, set by the handler. They invalidate the kept response.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +38,6 @@ pub(super) struct Rules {
     pub(super) tag_header: HeaderName,
     pub(super) makes_validators: bool,
     pub(super) obeys_requests: bool,
-    pub(super) now: Now,
 }
 
 /// Way in which a request is handled.
@@ -93,9 +91,14 @@ impl Rules {
         }
     }
 
-    /// Returns the time of the cache's clock.
+    /// Returns the monotonic time of the cache's clock.
     pub(super) fn clock_time(&self) -> Duration {
-        self.cache.cache().tiers.clock.now()
+        self.cache.cache().tiers.clock.coarse()
+    }
+
+    /// Returns the time of day by the cache's clock.
+    pub(super) fn wall_time(&self) -> SystemTime {
+        self.cache.cache().tiers.clock.wall()
     }
 
     /// Removes the tags from a response, because they are internal.
@@ -125,7 +128,7 @@ impl Rules {
     where
         R: Body<Data = bytes::Bytes>,
     {
-        let now = (self.now)();
+        let now = self.wall_time();
         let mut headers = kept.headers_at(now);
         done.write(&self.name, &mut headers, Some((kept, now)));
         let is_known = wants.has(kept);

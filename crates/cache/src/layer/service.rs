@@ -151,11 +151,11 @@ where
     /// Bypasses the cache after a response that was private. The new one may be shared.
     async fn forward_alone(self, key: &Key, because: Because, why: &'static str) -> Answer<S, R, B> {
         let Self { rules, order: Order { mut service, parts, body } } = self;
-        let asked = Asked::by(&parts.headers, (rules.now)());
+        let asked = Asked::by(&parts.headers, rules.wall_time());
         let (head, body) = service.call(Request::from_parts(parts, body)).await?.into_parts();
         let says_nothing = is_refusal(head.status);
         if because == Because::Head && !says_nothing {
-            match assess(asked, &head, &HeaderMap::new(), (rules.now)(), &rules) {
+            match assess(asked, &head, &HeaderMap::new(), rules.wall_time(), &rules) {
                 Ok(_) => rules.alone.forget(key, asked.is_authorized),
                 Err(reason) => {
                     rules.alone.note(key, asked.is_authorized, because, rules.clock_time());
@@ -173,7 +173,7 @@ where
         let mut has_failed = false;
         // The first response of a target, the variant for this request, a retry after a failure.
         for _ in 0..ROUNDS {
-            let now = (rules.now)();
+            let now = rules.wall_time();
             let (found, is_fresh) = match rules.cache.get_local(&key) {
                 Lookup::Fresh(entry) => (Some(entry), true),
                 Lookup::Stale(entry) => (Some(entry), false),
@@ -261,7 +261,7 @@ where
     /// Queries the origin once for all that want the same and may share (see `Company`).
     async fn load(self, errand: Errand, wants: &Wants) -> Landed<S, B, Answer<S, R, B>> {
         let Self { rules, order } = self;
-        let (arrived, old) = ((rules.now)(), errand.old.clone());
+        let (arrived, old) = (rules.wall_time(), errand.old.clone());
         let mut done = Done::forwarded(errand.why);
         let (desk, key) = (Desk::new(order), errand.key.clone());
         let fetch = {
@@ -323,7 +323,7 @@ where
                     Landed::Open(order, Next::Variant(Arc::clone(&read.value)))
                 }
                 Entry::Kept(kept) => {
-                    let judged = wants.judge(kept, (rules.now)());
+                    let judged = wants.judge(kept, rules.wall_time());
                     // A response fetched meanwhile is new enough, even with a short lifetime.
                     let is_new = kept.received >= arrived && judged == Use::Validate;
                     if is_new || matches!(judged, Use::Fresh | Use::Stale) {
@@ -391,7 +391,7 @@ impl Fault {
 fn in_error<'a>(old: Option<&'a Entry>, rules: &Rules) -> Option<&'a Kept> {
     let Some(Entry::Kept(kept)) = old else { return None };
     let until = kept.freshness.lifetime.saturating_add(kept.freshness.if_error);
-    (kept.age((rules.now)()) < until).then_some(kept)
+    (kept.age(rules.wall_time()) < until).then_some(kept)
 }
 
 /// Whether the new response shares the old one's body, because the origin confirmed it.

@@ -155,10 +155,10 @@ impl Tiers {
             held.extend(places.enter(flight, in_line).await?);
         }
         class.counters.add(Count::Load);
-        let started = self.clock.precise();
+        let started = self.clock.now();
         let loaded = nested::within(flight, async move { loader().await }).await;
         drop(held);
-        Ok((loaded.map_err(Halted::Failed)?, self.clock.precise().saturating_sub(started)))
+        Ok((loaded.map_err(Halted::Failed)?, self.clock.now().saturating_sub(started)))
     }
 
     /// Returns the value of L1 for a key whose handle has no form for L2, if there is an L2.

@@ -42,7 +42,7 @@ pub(crate) struct Landing {
 
 impl Landing {
     pub(crate) fn new(tiers: Arc<Tiers>, class: Arc<Class>, key: &Key, flight: &Arc<Flight>) -> Self {
-        let started = tiers.clock.precise();
+        let started = tiers.clock.now();
         Self { tiers, class, key: key.clone(), flight: Arc::clone(flight), started, landed: false }
     }
 
@@ -51,7 +51,7 @@ impl Landing {
     }
 
     fn settle(&mut self, ended: Ended) {
-        let mut elapsed = Some(self.tiers.clock.precise().saturating_sub(self.started));
+        let mut elapsed = Some(self.tiers.clock.now().saturating_sub(self.started));
         let (mut inserted, mut outdated) = (Inserted::default(), None);
         // If the loader says that there is no value, that holds for the stale one too.
         let is_gone = matches!(ended, Ended::Absent(Some(_)));
@@ -136,7 +136,7 @@ impl Landing {
 
     /// Removes the older value from L1. The caller holds the lock of the key's flights.
     fn remove_older(&self) -> Option<Slot> {
-        let (tiers, now) = (&self.tiers, self.tiers.clock.now().into());
+        let (tiers, now) = (&self.tiers, self.tiers.clock.coarse().into());
         // A value of another load with another error type.
         let is_new = matches!(tiers.peek(&self.key), Some((slot, State::Fresh(_))) if !slot.times.is_quiet(now));
         if is_new { None } else { tiers.memory.remove(&self.key) }
@@ -149,7 +149,7 @@ impl Landing {
     }
 
     fn leave_without(&self, outcome: Outcome) -> Outcome {
-        let now = self.tiers.clock.now();
+        let now = self.tiers.clock.coarse();
         self.tiers.flights.leave(&self.key, &self.flight, |may_fill| {
             if may_fill {
                 self.tiers.memory.postpone_refresh(&self.key, now, now.saturating_add(PAUSE));

@@ -13,9 +13,9 @@ use quick_cache::sync::Cache;
 use super::error::ShapeError;
 use super::sorted::{Around, Position, SortedMembers, SortedRead, SortedWrite};
 use super::store::{Kind, Life, ShapeStore};
-use crate::clock::Clock;
 use crate::key::Key;
 use crate::ttl::TtlClass;
+use tidegate_clock::Clock;
 
 /// Distinct members that are counted exactly, before a sketch is used.
 const EXACT: usize = 256;
@@ -56,14 +56,14 @@ fn lock(cell: &Shared) -> MutexGuard<'_, Cell> {
 /// The shapes of one [`Shapes`](crate::Shapes).
 pub(super) struct MemoryShapes {
     cells: Cache<Place, Shared>,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     hasher: RandomState,
     /// New keys until the next sweep.
     unswept: AtomicUsize,
 }
 
 impl MemoryShapes {
-    pub(super) fn new(keys: usize, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(keys: usize, clock: Clock) -> Self {
         let unswept = AtomicUsize::new(SWEPT_AFTER);
         Self { cells: Cache::new(keys.max(1)), clock, hasher: RandomState::new(), unswept }
     }
@@ -85,7 +85,7 @@ impl MemoryShapes {
                 self.remove(&place, &cell);
                 continue;
             }
-            let now = self.clock.now();
+            let now = self.clock.coarse();
             let is_new = now >= locked.until;
             if is_new {
                 locked.data = Data::Nothing;
@@ -116,7 +116,7 @@ impl MemoryShapes {
 
     /// Removes expired keys, after as many new ones: a new key pays for two old ones at most.
     fn sweep(&self) {
-        let now = self.clock.now();
+        let now = self.clock.coarse();
         self.cells.retain(|_, cell| {
             // A locked cell is in use.
             let Ok(mut locked) = cell.try_lock() else { return true };
@@ -134,7 +134,7 @@ impl MemoryShapes {
     fn look<T>(&self, kind: Kind, key: &Key, look: impl FnOnce(&mut Cell) -> T) -> Option<T> {
         let cell = self.cells.get(&(kind, key.clone()))?;
         let mut cell = lock(&cell);
-        (!cell.is_gone && self.clock.now() < cell.until).then(|| look(&mut cell))
+        (!cell.is_gone && self.clock.coarse() < cell.until).then(|| look(&mut cell))
     }
 
     fn look_sorted<T>(&self, kind: Kind, key: &Key, look: impl FnOnce(&SortedMembers) -> T) -> Option<T> {
@@ -363,7 +363,7 @@ impl ShapeStore for MemoryShapes {
     }
 
     async fn ttl(&self, kind: Kind, key: &Key) -> Result<Option<Duration>, ShapeError> {
-        let now = self.clock.now();
+        let now = self.clock.coarse();
         Ok(self.look(kind, key, |cell| cell.until.saturating_sub(now)))
     }
 
@@ -373,7 +373,7 @@ impl ShapeStore for MemoryShapes {
         let was_live = {
             let mut cell = lock(&cell);
             // Later writes go to a cell of their own.
-            !std::mem::replace(&mut cell.is_gone, true) && self.clock.now() < cell.until
+            !std::mem::replace(&mut cell.is_gone, true) && self.clock.coarse() < cell.until
         };
         self.remove(&place, &cell);
         Ok(was_live)

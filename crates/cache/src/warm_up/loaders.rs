@@ -57,7 +57,8 @@ type Load = Arc<dyn Fn(Key) -> BoxFuture<'static, Warmed> + Send + Sync>;
 /// };
 /// let warm_up = WarmUp::new().class(&plans, load);
 /// let run = warm_up.start(HotKeys::load(&path).await?);
-/// let done = tokio::time::timeout(std::time::Duration::from_secs(10), run.wait()).await?; // then tell that you are ready
+/// let limit = std::time::Duration::from_secs(10);
+/// let done = tokio::time::timeout(limit, run.wait()).await?; // then report readiness
 /// assert_eq!((done.loaded, done.failed), (1, 0));
 /// # std::fs::remove_file(&path)?;
 /// # Ok(())

@@ -21,7 +21,7 @@ async fn an_error_reaches_every_key_that_was_left_to_the_loader() {
 }
 
 #[tokio::test]
-async fn a_panic_reaches_every_waiter_and_the_next_batch_loads_anew() {
+async fn a_panic_reaches_every_waiter_and_the_next_batch_loads_again() {
     let (things, _) = things();
     let load = async |_: Vec<Key>| -> Result<Vec<(Key, Fill<u32>)>, Infallible> { panic!("on purpose") };
     for read in things.get_or_load_many(keys([1, 2]), load).await {
@@ -31,7 +31,7 @@ async fn a_panic_reaches_every_waiter_and_the_next_batch_loads_anew() {
 }
 
 #[tokio::test]
-async fn a_load_outlives_the_batch_that_asked_for_it() {
+async fn a_load_continues_after_its_batch_is_dropped() {
     let (things, _) = things();
     let store = Store::gated();
     let caller = tokio::spawn({
@@ -52,7 +52,7 @@ async fn a_load_outlives_the_batch_that_asked_for_it() {
 }
 
 #[tokio::test]
-async fn what_is_invalidated_while_a_batch_loads_is_not_kept() {
+async fn a_value_invalidated_while_a_batch_loads_is_not_cached() {
     for scope in ["key", "tag", "class", "all"] {
         let (things, _) = things();
         let store = Store::gated();

@@ -10,7 +10,7 @@ use tidegate_cache::{Fill, Key, LoadError, Source, Tag, TieredCache, TypedCache}
 use crate::{CLASS, Store, key, keys, number_of, things, values};
 
 #[tokio::test]
-async fn a_batch_joins_the_loads_that_are_under_way() {
+async fn a_batch_joins_loads_in_progress() {
     let (things, _) = things();
     let (single, batch) = (Store::gated(), Store::gated());
     let alone = tokio::spawn({
@@ -87,7 +87,7 @@ async fn a_thousand_overlapping_batches_load_each_key_once() {
 }
 
 #[tokio::test]
-async fn a_loader_of_a_batch_may_load_others_in_its_place_but_not_wait_for_itself() {
+async fn a_loader_of_a_batch_may_load_other_keys_on_its_permit_but_not_wait_for_itself() {
     let things: TypedCache<u32> = TieredCache::builder().max_loads(1, Duration::from_secs(3600)).build().typed(CLASS);
     let inner = things.clone();
     let load = async move |asked: Vec<Key>| {
@@ -107,7 +107,7 @@ async fn a_loader_of_a_batch_may_load_others_in_its_place_but_not_wait_for_itsel
 }
 
 #[tokio::test]
-async fn a_batch_that_would_wait_for_its_own_end_is_told() {
+async fn a_batch_that_would_wait_for_itself_gets_an_error() {
     let (things, _) = things();
     let again = things.clone();
     let load = async move |keys: Vec<Key>| {

@@ -12,7 +12,7 @@ use tidegate_cache::{
 use crate::{CLASS, Store, key, keys, number_of, things, values};
 
 #[tokio::test]
-async fn one_loader_call_brings_all_that_is_missing() {
+async fn one_loader_call_loads_all_missing_keys() {
     let (things, _) = things();
     let store = Store::default();
     things.set(&key(2), 7).await;
@@ -25,7 +25,7 @@ async fn one_loader_call_brings_all_that_is_missing() {
 }
 
 #[tokio::test]
-async fn a_partial_answer_is_clear_and_not_remembered() {
+async fn keys_missing_from_an_answer_are_none_and_not_cached() {
     let (things, _) = things();
     let store = Store::default();
     assert_eq!(store.read(&things, &keys([1, 100, 2])).await, [Some(10), None, Some(20)]);
@@ -36,7 +36,7 @@ async fn a_partial_answer_is_clear_and_not_remembered() {
 }
 
 #[tokio::test]
-async fn no_keys_are_no_call() {
+async fn a_batch_without_keys_calls_no_loader() {
     let (things, _) = things();
     let store = Store::default();
     assert_eq!(store.read(&things, &[]).await, []);
@@ -60,7 +60,7 @@ async fn a_loader_may_answer_with_a_map_with_too_much_and_twice() {
 }
 
 #[tokio::test]
-async fn stale_values_are_served_at_once_and_loaded_anew_by_one_call() {
+async fn stale_values_are_served_at_once_and_refreshed_by_one_call() {
     let (things, clock) = things();
     things.set_many([(key(1), 1), (key(2), 2), (key(100), 3)]).await;
     clock.advance(Duration::from_secs(61));
@@ -93,7 +93,7 @@ async fn many_are_stored_and_the_last_of_one_key_counts() {
 }
 
 #[test]
-fn without_a_runtime_what_is_held_is_answered() {
+fn without_a_runtime_cached_values_are_returned() {
     use futures_util::FutureExt;
     let (things, clock) = things();
     things.set(&key(1), 1).now_or_never().unwrap();
@@ -108,7 +108,7 @@ fn without_a_runtime_what_is_held_is_answered() {
 }
 
 #[tokio::test]
-async fn what_soon_ends_is_loaded_ahead_by_one_call() {
+async fn values_near_their_end_are_refreshed_by_one_call() {
     let clock = ManualClock::new();
     let class = CLASS.refresh_ahead(Duration::from_secs(20));
     let things: TypedCache<u32> = TieredCache::builder().clock(clock.clone()).build().typed(class);

@@ -8,7 +8,7 @@ use tidegate_cache::{Fill, Key, LoadError, ManualClock, TieredCache, TtlClass, T
 use crate::{CLASS, Store, key, keys};
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_waits_no_longer_than_the_class_says_and_its_load_goes_on() {
+async fn a_batch_obeys_the_timeouts_of_its_class_and_its_load_continues() {
     let class = CLASS.hard_timeout(Duration::from_millis(100));
     let things: TypedCache<u32> = TieredCache::builder().build().typed(class);
     let store = Store::gated();
@@ -23,7 +23,7 @@ async fn a_batch_waits_no_longer_than_the_class_says_and_its_load_goes_on() {
 }
 
 #[tokio::test]
-async fn a_soft_time_out_spares_a_batch_the_stale_values() {
+async fn within_the_soft_timeout_a_batch_gets_fresh_values() {
     let clock = ManualClock::new();
     let class = CLASS.soft_timeout(Duration::from_secs(20));
     let things: TypedCache<u32> = TieredCache::builder().clock(clock.clone()).build().typed(class);
@@ -35,7 +35,7 @@ async fn a_soft_time_out_spares_a_batch_the_stale_values() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_takes_one_place_and_is_refused_as_a_whole_where_there_is_none() {
+async fn a_batch_takes_one_permit_and_is_refused_as_a_whole_without_one() {
     let cache = TieredCache::builder().max_loads(1, Duration::from_secs(1)).build();
     let things: TypedCache<u32> = cache.typed(CLASS);
     let store = Store::gated();
@@ -66,7 +66,7 @@ async fn a_load_that_takes_too_long_is_cut_off_for_the_whole_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_waits_no_longer_than_one_read_and_fills_all_the_same() {
+async fn a_batch_waits_no_longer_than_one_read_and_fills_the_cache() {
     let class = CLASS.hard_timeout(Duration::from_millis(10));
     let things = TieredCache::builder().build().typed::<u32>(class);
     let store = Store::gated();
@@ -80,7 +80,7 @@ async fn a_batch_waits_no_longer_than_one_read_and_fills_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_batch_takes_one_place_and_none_where_a_load_that_has_one_waits_for_it() {
+async fn a_batch_takes_one_permit_and_none_if_a_load_with_a_permit_waits_for_it() {
     let cache = TieredCache::builder().max_loads(1, Duration::from_secs(3600)).build();
     let (things, sums) = (cache.typed::<u32>(CLASS), cache.typed::<u32>(TtlClass::DEFAULT));
     let load = async move || {
@@ -92,7 +92,7 @@ async fn a_batch_takes_one_place_and_none_where_a_load_that_has_one_waits_for_it
 }
 
 #[tokio::test]
-async fn a_batch_takes_the_longest_time_outs() {
+async fn a_batch_has_the_longest_timeouts_of_its_keys() {
     let class = CLASS.soft_timeout(Duration::MAX).hard_timeout(Duration::MAX);
     let things = TieredCache::builder().build().typed::<u32>(class);
     for _ in 0..2 {
@@ -102,7 +102,7 @@ async fn a_batch_takes_the_longest_time_outs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_in_a_loader_waits_for_no_place_that_is_held_for_it() {
+async fn a_batch_in_a_loader_does_not_wait_for_the_permit_of_its_loader() {
     let cache = TieredCache::builder().max_loads(1, Duration::from_millis(50)).build();
     let (things, sums) = (cache.typed::<u32>(CLASS), cache.typed::<u32>(TtlClass::DEFAULT));
     let slow = things.clone();

@@ -46,7 +46,7 @@ macro_rules! suite {
         #[cfg(feature = "json")]
         mod cluster {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn all_of_it() {
+            async fn all_operations_agree() {
                 let cluster = tidegate_testkit::redis::Cluster::start().await;
                 let mut cases = 0;
                 $($({

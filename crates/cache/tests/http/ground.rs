@@ -62,7 +62,7 @@ impl Ground {
         settings: impl FnOnce(CacheLayerBuilder) -> CacheLayerBuilder,
         handler: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let clock = ManualClock::new();
+        let clock = ManualClock::at(start());
         let cache = TieredCache::builder().clock(clock.clone()).build();
         Self::over(cache, clock, settings, handler)
     }
@@ -73,11 +73,7 @@ impl Ground {
         settings: impl FnOnce(CacheLayerBuilder) -> CacheLayerBuilder,
         handler: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let wall = {
-            let clock = clock.clone();
-            move || start() + tidegate_cache::Clock::now(&clock)
-        };
-        let layer = settings(CacheLayer::builder(&cache).now(wall)).build();
+        let layer = settings(CacheLayer::builder(&cache)).build();
         let calls = Arc::new(AtomicUsize::new(0));
         let (counted, handler) = (Arc::clone(&calls), Arc::new(handler));
         let origin = service_fn(move |request: Asked| {

@@ -16,7 +16,7 @@ fn trusting() -> Ground {
 }
 
 #[tokio::test]
-async fn poisoning_by_a_header_that_the_origin_trusts_reaches_who_sends_it_alone() {
+async fn poisoning_by_a_header_that_the_origin_trusts_reaches_only_its_sender() {
     for (name, value) in [("x-forwarded-host", "evil.example"), ("x-original-url", "/admin"), ("X-Rewrite-Url", "/x")] {
         let ground = trusting();
         ground.get(&[(name, value)]).await;
@@ -35,7 +35,7 @@ async fn poisoning_by_a_second_line_of_a_header_is_another_key() {
 }
 
 #[tokio::test]
-async fn a_header_of_ones_own_can_be_part_of_the_key() {
+async fn a_custom_header_can_be_part_of_the_key() {
     let ground = Ground::with(
         |layer| layer.keyed("x-theme".parse().unwrap()).keyed("x-theme".parse().unwrap()),
         |request, _| answer(format!("{:?}", request.headers().get("x-theme")), &[("cache-control", "max-age=60")]),
@@ -45,7 +45,7 @@ async fn a_header_of_ones_own_can_be_part_of_the_key() {
 }
 
 #[tokio::test]
-async fn deception_by_a_path_that_looks_static_keeps_nothing_of_an_account() {
+async fn deception_by_a_path_that_looks_static_stores_no_private_response() {
     let ground = Ground::new(|request, _| {
         answer(request.headers().get("cookie").map_or("nobody", |cookie| cookie.to_str().unwrap()), &[])
     });
@@ -58,7 +58,7 @@ async fn deception_by_a_path_that_looks_static_keeps_nothing_of_an_account() {
 }
 
 #[tokio::test]
-async fn what_the_origin_can_tell_apart_is_told_apart() {
+async fn requests_that_the_origin_distinguishes_have_different_keys() {
     let ground = Ground::new(|request, _| answer(request.uri(), &[("cache-control", "max-age=60")]));
     let paths =
         ["/a", "/A", "/%61", "/a/", "/a?", "/a?b", "/a?b=", "/a?c&b", "/a?b&c", "/a//", "/x/../a", "/a%2f", "/a%2F"];
@@ -104,7 +104,7 @@ fn linking() -> Ground {
 }
 
 #[tokio::test]
-async fn poisoning_by_the_form_of_the_host_reaches_who_sends_it_alone() {
+async fn poisoning_by_the_form_of_the_host_reaches_only_its_sender() {
     for (target, host) in FORMS {
         let ground = linking();
         let poison = ground.call(form("GET", target, host)).await;
@@ -130,7 +130,7 @@ async fn several_lines_of_the_host_are_another_key() {
 }
 
 #[tokio::test]
-async fn a_change_in_one_form_of_the_host_drops_what_was_kept_in_all() {
+async fn a_change_in_one_form_of_the_host_drops_the_responses_of_all_forms() {
     for (target, host) in FORMS {
         let ground = linking();
         for (other, named) in FORMS {
@@ -161,7 +161,7 @@ async fn the_plain_form_of_a_host_is_one_key_and_other_hosts_are_others() {
 }
 
 #[tokio::test]
-async fn values_of_keyed_headers_stand_in_no_key() {
+async fn values_of_keyed_headers_are_not_readable_in_keys() {
     let ground = Ground::with(
         |layer| layer.keyed("x-api-key".parse().unwrap()),
         |_, call| answer(call, &[("cache-control", "max-age=60")]),
@@ -177,7 +177,7 @@ async fn values_of_keyed_headers_stand_in_no_key() {
 }
 
 #[tokio::test]
-async fn a_huge_vary_is_not_kept_and_costs_little() {
+async fn a_response_with_a_huge_vary_is_not_stored_and_costs_little() {
     for names in [9, 2_000] {
         let ground = Ground::new(move |_, call| {
             let vary: Vec<_> = (0..names).map(|index| format!("x-{index}")).collect();
@@ -192,7 +192,7 @@ async fn a_huge_vary_is_not_kept_and_costs_little() {
 }
 
 #[tokio::test]
-async fn headers_that_are_huge_are_not_kept() {
+async fn a_response_with_huge_headers_is_not_stored() {
     let ground =
         Ground::new(|_, call| answer(call, &[("cache-control", "max-age=60"), ("x-huge", &"x".repeat(70_000))]));
     ground.get(&[]).await;
@@ -200,7 +200,7 @@ async fn headers_that_are_huge_are_not_kept() {
 }
 
 #[tokio::test]
-async fn credentials_that_select_are_not_kept_readable() {
+async fn credentials_that_select_a_variant_are_not_stored_readable() {
     let ground =
         Ground::new(|_, call| answer(call, &[("cache-control", "public, max-age=60"), ("vary", "authorization")]));
     ground.get(&[("authorization", "Bearer first-secret")]).await;
@@ -210,7 +210,7 @@ async fn credentials_that_select_are_not_kept_readable() {
 }
 
 #[tokio::test]
-async fn a_get_with_a_body_that_no_header_tells_of_passes() {
+async fn a_get_with_an_undeclared_body_passes() {
     let ground = Ground::new(|_, call| answer(call, &[("cache-control", "max-age=60")]));
     let fat = Request::get("http://example.com/thing").body(Full::from("as HTTP/2 sends it")).unwrap();
     assert_eq!(ground.call(fat).await.did(), "fwd=bypass; detail=\"body\"");

@@ -44,7 +44,7 @@ async fn rfc9111_4_4_a_change_that_failed_or_was_of_another_target_drops_nothing
 }
 
 #[tokio::test]
-async fn rfc9111_4_4_what_a_change_names_on_its_own_origin_goes_too() {
+async fn rfc9111_4_4_a_change_drops_the_locations_that_it_names_on_its_origin() {
     for (named, kept) in [
         (("location", "/thing"), false),
         (("content-location", "http://EXAMPLE.com:80/thing"), false),
@@ -63,7 +63,7 @@ async fn rfc9111_4_4_what_a_change_names_on_its_own_origin_goes_too() {
 }
 
 #[tokio::test]
-async fn tags_of_a_header_and_of_an_extension_drop_it_and_are_nobody_elses_business() {
+async fn tags_of_a_header_and_of_an_extension_drop_a_response_and_are_not_sent_on() {
     for tag in [Tag::new("list"), Tag::of(["user", " 7"]), Tag::new("mine")] {
         let ground = Ground::new(|_, call| {
             let mut answer = answer(call, &[("cache-control", "max-age=60"), ("cache-tag", "list, user: 7")]);
@@ -103,7 +103,7 @@ async fn a_tag_of_a_header_is_the_tag_of_the_same_parts() {
 }
 
 #[tokio::test]
-async fn tags_are_not_sent_on_where_nothing_is_kept() {
+async fn tags_are_not_sent_on_even_if_the_response_is_not_stored() {
     let ground = Ground::new(|_, call| answer(call, &[("cache-tag", "secret-name")]));
     for (method, headers) in [(Method::GET, vec![]), (Method::GET, vec![("range", "bytes=0-")]), (Method::POST, vec![])]
     {
@@ -113,7 +113,7 @@ async fn tags_are_not_sent_on_where_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn pattern_class_and_clear_reach_it() {
+async fn pattern_class_and_clear_drop_stored_responses() {
     async fn drop_it(cache: &TieredCache, how: usize) {
         match how {
             0 => cache.clear().await.unwrap(),
@@ -133,7 +133,7 @@ async fn pattern_class_and_clear_reach_it() {
 }
 
 #[tokio::test]
-async fn scopes_share_and_drop_nothing_of_one_another() {
+async fn scopes_share_and_drop_no_responses_of_one_another() {
     let ground = Ground::with(
         |layer| layer.scope(|request| Some(request.headers.get("x-tenant")?.to_str().ok()?.to_owned())),
         |request, call| match *request.method() {

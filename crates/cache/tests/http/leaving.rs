@@ -67,7 +67,7 @@ impl Ground {
 }
 
 #[tokio::test]
-async fn rfc9111_4_4_a_change_goes_on_when_its_client_leaves_and_drops_what_is_kept_at_its_end() {
+async fn rfc9111_4_4_a_change_continues_when_its_client_leaves_and_drops_stored_responses() {
     let ground = Ground::new(Some(204));
     assert_eq!(ground.read().await, "0");
     ground.change_and_leave().await;
@@ -78,7 +78,7 @@ async fn rfc9111_4_4_a_change_goes_on_when_its_client_leaves_and_drops_what_is_k
 }
 
 #[tokio::test]
-async fn rfc9111_4_4_a_change_that_is_refused_drops_nothing_though_its_client_left() {
+async fn rfc9111_4_4_a_refused_change_drops_nothing_even_if_its_client_left() {
     for status in [401, 403, 500].map(Some) {
         let ground = Ground::new(status);
         assert_eq!(ground.read().await, "0");
@@ -96,7 +96,7 @@ async fn rfc9111_4_4_a_change_that_is_refused_drops_nothing_though_its_client_le
 }
 
 #[tokio::test]
-async fn a_change_that_ends_without_an_answer_drops_what_is_kept() {
+async fn a_change_without_an_answer_drops_stored_responses() {
     let ground = Ground::new(None);
     assert_eq!(ground.read().await, "0");
     ground.change_and_leave().await;

@@ -2,16 +2,19 @@
 #![cfg(feature = "tower")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
+mod authorization;
 mod collapsing;
+mod gated;
 mod ground;
 mod hostile;
 mod invalidating;
-mod keeping;
 mod leaving;
+mod private;
 mod refused;
+mod reporting;
 mod reusing;
 #[cfg(feature = "redis")]
 mod shared;
-mod telling;
+mod storing;
 mod validating;
 mod varying;

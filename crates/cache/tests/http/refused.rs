@@ -7,7 +7,7 @@ use crate::ground::{Ground, answer, with_status};
 const REFUSALS: [u16; 10] = [400, 401, 403, 406, 416, 422, 425, 429, 431, 511];
 
 #[tokio::test]
-async fn rfc9111_4_3_3_a_refusal_leaves_what_is_kept() {
+async fn rfc9111_4_3_3_a_refusal_leaves_the_stored_response() {
     for status in REFUSALS {
         let ground = Ground::new(move |request, call| match (call, request.headers().get("if-none-match")) {
             (0, _) => answer("body", &[("cache-control", "max-age=60"), ("etag", "\"1\"")]),
@@ -27,7 +27,7 @@ async fn rfc9111_4_3_3_a_refusal_leaves_what_is_kept() {
 }
 
 #[tokio::test]
-async fn a_refusal_behind_a_stale_answer_leaves_it() {
+async fn a_refusal_during_a_background_refresh_leaves_the_stale_response() {
     let ground = Ground::new(|_, call| match call {
         0 => answer("body", &[("cache-control", "max-age=60, stale-while-revalidate=600")]),
         _ => with_status(429, &[]),
@@ -55,7 +55,7 @@ async fn a_refusal_is_no_failure_of_the_origin() {
 }
 
 #[tokio::test]
-async fn what_says_that_it_is_gone_takes_it_away() {
+async fn a_404_removes_the_stored_response() {
     let ground = Ground::new(|_, call| match call {
         0 => answer("body", &[("cache-control", "max-age=60, stale-if-error=600")]),
         1 => with_status(404, &[]),

@@ -5,7 +5,7 @@ use http::Method;
 use crate::ground::{Ground, always, answer, date, with_status};
 
 #[tokio::test]
-async fn rfc9111_4_2_what_is_fresh_is_given_and_what_isnt_any_more_is_not() {
+async fn rfc9111_4_2_only_a_fresh_response_is_reused() {
     let ground = always(&[("cache-control", "max-age=60")]);
     ground.get(&[]).await;
     ground.pass(59);
@@ -15,7 +15,7 @@ async fn rfc9111_4_2_what_is_fresh_is_given_and_what_isnt_any_more_is_not() {
 }
 
 #[tokio::test]
-async fn rfc9111_5_1_age_adds_up_what_came_and_what_passed() {
+async fn rfc9111_5_1_age_is_the_received_age_plus_the_time_in_the_cache() {
     let ground =
         Ground::new(|_, call| answer(call, &[("cache-control", "max-age=60"), ("age", "10"), ("date", &date(0))]));
     ground.get(&[]).await;
@@ -39,7 +39,7 @@ async fn rfc9111_4_2_3_an_old_date_is_age_and_an_absurd_age_is_old() {
 }
 
 #[tokio::test]
-async fn rfc9111_5_2_1_a_request_can_ask_for_something_newer() {
+async fn rfc9111_5_2_1_a_request_can_demand_a_newer_response() {
     for (directives, kept) in [
         ("no-cache", false),
         ("max-age=0", false),
@@ -62,7 +62,7 @@ async fn rfc9111_5_2_1_a_request_can_ask_for_something_newer() {
 }
 
 #[tokio::test]
-async fn what_requests_ask_can_be_left_unheard() {
+async fn directives_of_requests_can_be_ignored() {
     let ground = Ground::with(tidegate_cache::CacheLayerBuilder::ignore_request_directives, |_, call| {
         answer(call, &[("cache-control", "max-age=60")])
     });
@@ -86,7 +86,7 @@ async fn rfc9111_5_2_1_7_only_if_cached_never_reaches_the_origin() {
 }
 
 #[tokio::test]
-async fn rfc9110_9_3_2_head_is_answered_by_what_get_brought() {
+async fn rfc9110_9_3_2_head_is_answered_from_the_response_to_a_get() {
     let ground = always(&[("cache-control", "max-age=60"), ("x-said", "1")]);
     let head = async || ground.send(Method::HEAD, "http://example.com/thing", &[]).await;
     assert_eq!(head().await.did(), "fwd=uri-miss", "HEAD alone keeps nothing");
@@ -97,7 +97,7 @@ async fn rfc9110_9_3_2_head_is_answered_by_what_get_brought() {
 }
 
 #[tokio::test]
-async fn rfc5861_3_stale_is_given_while_another_is_fetched_once() {
+async fn rfc5861_3_a_stale_response_is_served_during_one_background_refresh() {
     let ground = always(&[("cache-control", "max-age=60, stale-while-revalidate=30")]);
     ground.get(&[]).await;
     ground.pass(70);
@@ -115,7 +115,7 @@ async fn rfc5861_3_stale_is_given_while_another_is_fetched_once() {
 }
 
 #[tokio::test]
-async fn rfc5861_3_after_its_window_it_is_not_given() {
+async fn rfc5861_3_no_stale_response_is_served_after_its_window() {
     let ground = always(&[("cache-control", "max-age=60, stale-while-revalidate=30")]);
     ground.get(&[]).await;
     ground.pass(90);
@@ -123,7 +123,7 @@ async fn rfc5861_3_after_its_window_it_is_not_given() {
 }
 
 #[tokio::test]
-async fn rfc5861_4_stale_stands_in_for_an_origin_that_fails() {
+async fn rfc5861_4_a_stale_response_is_served_if_the_origin_fails() {
     for (status, window, after, stands_in) in
         [(503, 100, 99, true), (500, 100, 99, true), (503, 100, 100, false), (404, 100, 99, false)]
     {
@@ -145,7 +145,7 @@ async fn rfc5861_4_stale_stands_in_for_an_origin_that_fails() {
 }
 
 #[tokio::test]
-async fn rfc9111_5_2_2_2_must_revalidate_forbids_stale_whatever_else_is_said() {
+async fn rfc9111_5_2_2_2_must_revalidate_forbids_stale_responses_despite_other_directives() {
     for forbidding in ["must-revalidate", "proxy-revalidate"] {
         let ground = Ground::new(move |_, call| match call {
             0 => answer(
@@ -164,7 +164,7 @@ async fn rfc9111_5_2_2_2_must_revalidate_forbids_stale_whatever_else_is_said() {
 }
 
 #[tokio::test]
-async fn rfc9110_14_a_range_passes_and_its_part_is_not_kept() {
+async fn rfc9110_14_a_range_request_passes_and_its_response_is_not_stored() {
     let ground = Ground::new(|request, call| match request.headers().contains_key("range") {
         true => with_status(206, &[("cache-control", "max-age=60"), ("content-range", "bytes 0-0/9")]),
         false => answer(call, &[("cache-control", "max-age=60")]),
@@ -177,7 +177,7 @@ async fn rfc9110_14_a_range_passes_and_its_part_is_not_kept() {
 }
 
 #[tokio::test]
-async fn rfc9211_what_was_done_is_appended_to_what_others_say() {
+async fn rfc9211_the_status_is_appended_to_that_of_other_caches() {
     let ground = Ground::with(
         |layer| layer.name("edge-1; hit"),
         |_, _| answer("", &[("cache-control", "max-age=60"), ("cache-status", "Inner; hit")]),
@@ -190,13 +190,13 @@ async fn rfc9211_what_was_done_is_appended_to_what_others_say() {
 }
 
 #[tokio::test]
-async fn rfc9211_a_response_that_is_not_kept_says_why() {
+async fn rfc9211_a_response_that_is_not_stored_has_the_reason() {
     let ground = always(&[("cache-control", "private, max-age=60")]);
     assert_eq!(ground.get(&[]).await.did(), "fwd=uri-miss; detail=\"private\"");
 }
 
 #[tokio::test]
-async fn a_kept_response_is_gone_when_the_next_one_is_private() {
+async fn a_stored_response_is_dropped_when_the_next_one_is_private() {
     let ground = Ground::new(|_, call| match call {
         1 => answer(call, &[("cache-control", "private")]),
         2 => with_status(503, &[]),

@@ -4,12 +4,12 @@ use tidegate_cache::{ManualClock, RedisTier, TieredCache};
 use tidegate_redis::{Client, Command, Config, Keyspace, Role};
 use tidegate_testkit::redis::RedisServer;
 
-use crate::ground::{Ground, answer};
+use crate::ground::{Ground, answer, start};
 
 async fn node(url: &str, name: &'static str) -> (Ground, Client) {
     let url = format!("{url}?timeout=5s");
     let client = Client::connect(&Config::parse(&url).unwrap(), Role::Cache).await.unwrap();
-    let clock = ManualClock::new();
+    let clock = ManualClock::at(start());
     let l2 = RedisTier::new(client.clone(), &Keyspace::new("tg").unwrap());
     let cache = TieredCache::builder().clock(clock.clone()).l2(l2).build();
     let ground = Ground::over(
@@ -33,7 +33,7 @@ async fn node(url: &str, name: &'static str) -> (Ground, Client) {
 }
 
 #[tokio::test]
-async fn what_one_process_fetched_another_gives_with_all_its_headers() {
+async fn a_response_fetched_by_one_process_is_served_by_another_with_all_its_headers() {
     let server = RedisServer::start().await;
     let ((a, _), (b, client)) = (node(&server.url(), "a").await, node(&server.url(), "b").await);
     let secret = [("authorization", "Bearer s3cr3t-of-ann")];
@@ -61,7 +61,7 @@ async fn what_one_process_fetched_another_gives_with_all_its_headers() {
 /// on if `fails`.
 async fn told(url: &str, says: &'static str, fails: bool) -> Ground {
     let client = Client::connect(&Config::parse(&format!("{url}?timeout=5s")).unwrap(), Role::Cache).await.unwrap();
-    let clock = ManualClock::new();
+    let clock = ManualClock::at(start());
     let l2 = RedisTier::new(client, &Keyspace::new("tg").unwrap());
     let cache = TieredCache::builder().clock(clock.clone()).l2(l2).build();
     Ground::over(
@@ -76,7 +76,7 @@ async fn told(url: &str, says: &'static str, fails: bool) -> Ground {
 }
 
 #[tokio::test]
-async fn what_is_stale_in_redis_is_given_by_the_rules_of_http_alone() {
+async fn a_stale_response_in_redis_is_served_only_by_the_rules_of_http() {
     for (says, fails) in [("max-age=1, must-revalidate", false), ("max-age=1", false), ("max-age=1", true)] {
         let server = RedisServer::start().await;
         let (a, b) = (told(&server.url(), says, false).await, told(&server.url(), says, fails).await);
@@ -91,7 +91,7 @@ async fn what_is_stale_in_redis_is_given_by_the_rules_of_http_alone() {
 }
 
 #[tokio::test]
-async fn what_is_its_askers_alone_stays_out_of_redis() {
+async fn a_private_response_is_not_stored_in_redis() {
     let server = RedisServer::start().await;
     let ground = told(&server.url(), "no-store", false).await;
     let client = Client::connect(&Config::parse(&server.url()).unwrap(), Role::Cache).await.unwrap();

@@ -5,7 +5,7 @@ use http::Method;
 use crate::ground::{Ground, always, answer, date, with_status};
 
 #[tokio::test]
-async fn rfc9111_4_3_1_a_stale_response_is_validated_and_used_on() {
+async fn rfc9111_4_3_1_a_stale_response_is_validated_and_reused() {
     let ground = Ground::new(|request, call| match (call, request.headers().get("if-none-match")) {
         (0, None) => answer("body", &[("cache-control", "max-age=60"), ("etag", "\"1\""), ("x-old", "1")]),
         (_, Some(tag)) if tag == "\"1\"" => with_status(304, &[("cache-control", "max-age=90"), ("x-new", "1")]),
@@ -23,7 +23,7 @@ async fn rfc9111_4_3_1_a_stale_response_is_validated_and_used_on() {
 }
 
 #[tokio::test]
-async fn rfc9111_4_3_3_what_changed_replaces_what_was_kept() {
+async fn rfc9111_4_3_3_a_new_response_replaces_the_stored_one() {
     let ground =
         Ground::new(|_, call| answer(call, &[("cache-control", "max-age=60"), ("etag", &format!("\"{call}\""))]));
     ground.get(&[]).await;
@@ -34,7 +34,7 @@ async fn rfc9111_4_3_3_what_changed_replaces_what_was_kept() {
 }
 
 #[tokio::test]
-async fn rfc9111_4_3_1_without_a_tag_the_time_of_change_is_asked_about() {
+async fn rfc9111_4_3_1_without_an_etag_the_response_is_validated_by_its_last_modified() {
     let ground = Ground::new(|request, _| match request.headers().get("if-modified-since") {
         None => answer("body", &[("cache-control", "max-age=60"), ("last-modified", &date(-100))]),
         Some(since) if *since == date(-100) => with_status(304, &[("cache-control", "max-age=60")]),
@@ -47,7 +47,7 @@ async fn rfc9111_4_3_1_without_a_tag_the_time_of_change_is_asked_about() {
 }
 
 #[tokio::test]
-async fn rfc9111_4_3_4_a_304_for_another_response_is_not_believed() {
+async fn rfc9111_4_3_4_a_304_for_another_response_is_ignored() {
     let ground = Ground::new(|_, call| match call {
         0 => answer("body", &[("cache-control", "max-age=60"), ("etag", "\"1\"")]),
         _ => with_status(304, &[("etag", "\"2\""), ("cache-control", "max-age=60")]),
@@ -58,7 +58,7 @@ async fn rfc9111_4_3_4_a_304_for_another_response_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_304_that_nobody_asked_for_is_no_answer() {
+async fn a_304_without_a_condition_is_an_error() {
     let ground = Ground::new(|_, _| with_status(304, &[("cache-control", "max-age=60")]));
     assert_eq!(ground.get(&[]).await.status, 502);
 }
@@ -90,7 +90,7 @@ async fn rfc9111_3_2_a_304_does_not_describe_another_body() {
 }
 
 #[tokio::test]
-async fn rfc9110_13_1_2_who_has_it_is_told_so() {
+async fn rfc9110_13_1_2_a_client_with_the_current_response_gets_a_304() {
     let ground = always(&[("cache-control", "max-age=60"), ("etag", "W/\"a,b\""), ("content-type", "text/a")]);
     ground.get(&[]).await;
     for (has, not_modified) in [
@@ -129,7 +129,7 @@ async fn rfc9110_13_1_3_a_time_counts_only_where_no_tag_is_named() {
 }
 
 #[tokio::test]
-async fn what_a_client_has_is_no_reason_to_keep_nothing() {
+async fn a_conditional_request_does_not_prevent_storage() {
     let ground = Ground::new(|request, _| match request.headers().contains_key("if-none-match") {
         true => with_status(304, &[]),
         false => answer("body", &[("cache-control", "max-age=60"), ("etag", "\"1\"")]),
@@ -139,7 +139,7 @@ async fn what_a_client_has_is_no_reason_to_keep_nothing() {
 }
 
 #[tokio::test]
-async fn validators_are_made_if_asked() {
+async fn validators_are_made_if_configured() {
     let ground = Ground::with(tidegate_cache::CacheLayerBuilder::make_validators, |request, _| {
         answer(request.uri().path(), &[("cache-control", "max-age=60")])
     });

@@ -49,7 +49,7 @@ async fn rfc9111_4_1_blanks_and_lines_make_no_difference() {
 }
 
 #[tokio::test]
-async fn rfc9111_4_1_variants_grow_stale_each_for_itself() {
+async fn rfc9111_4_1_each_variant_has_its_own_lifetime() {
     let ground = by_language();
     ground.get(&[("accept-language", "de")]).await;
     ground.pass(30);
@@ -60,7 +60,7 @@ async fn rfc9111_4_1_variants_grow_stale_each_for_itself() {
 }
 
 #[tokio::test]
-async fn rfc9111_4_1_what_varies_by_everything_is_not_kept() {
+async fn rfc9111_4_1_a_response_that_varies_by_everything_is_not_stored() {
     for vary in ["*", "accept, *"] {
         let ground = Ground::new(move |_, call| answer(call, &[("cache-control", "max-age=60"), ("vary", vary)]));
         ground.get(&[]).await;

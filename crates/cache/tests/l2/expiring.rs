@@ -23,7 +23,7 @@ async fn until_stale(node: &TypedCache<u32>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_expired_is_left_for_its_grace_and_word_of_it_takes_it_from_nobody_who_knows() {
+async fn an_expired_value_keeps_its_grace_on_the_nodes_that_know_of_the_expiry() {
     let (_server, [one, other]) = server_and_nodes().await;
     let (here, there) = (handle(&one), handle(&other));
     here.set(&key(1), 7).await;
@@ -47,7 +47,7 @@ async fn what_is_expired_is_left_for_its_grace_and_word_of_it_takes_it_from_nobo
 }
 
 #[tokio::test]
-async fn what_redis_could_not_be_told_to_expire_is_owed() {
+async fn an_expiry_that_cannot_reach_redis_is_sent_later() {
     let mut server = RedisServer::start().await;
     let [one, other] = nodes_on(&server.url()).await;
     let (here, there) = (handle(&one), handle(&other));
@@ -63,7 +63,7 @@ async fn what_redis_could_not_be_told_to_expire_is_owed() {
 
 /// Bytes of another program under a key of the cache are no entry, and go.
 #[tokio::test]
-async fn what_is_no_entry_goes() {
+async fn a_foreign_value_is_removed_when_it_is_expired() {
     let (_server, [one]) = server_and_nodes().await;
     let here = handle(&one);
     here.set(&key(1), 7).await;
@@ -80,7 +80,7 @@ async fn what_is_no_entry_goes() {
 /// An expired value that only L1 has is the expired one. The notice removes it from the others, not
 /// from the node that expired it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_expires_keeps_what_redis_never_had() {
+async fn the_node_that_expires_a_value_keeps_it_even_if_redis_never_had_it() {
     let (_server, [one, other]) = server_and_nodes().await;
     let (here, there) = (one.cache.typed::<u32>(KIND), other.cache.typed::<u32>(KIND));
     for node in [&here, &there] {
@@ -107,7 +107,7 @@ async fn whoever_expires_keeps_what_redis_never_had() {
 /// A clock that is set back, of this server or of the next primary, gives an expired entry a longer
 /// life.
 #[tokio::test]
-async fn a_clock_that_is_set_back_makes_nothing_fresh_that_was_expired() {
+async fn an_expired_value_stays_stale_when_a_clock_is_set_back() {
     let (_server, [one, other]) = server_and_nodes().await;
     let (here, there) = (handle(&one), handle(&other));
     here.set(&key(1), 7).await;

@@ -32,7 +32,7 @@ async fn a_write_of_another_program_is_noticed_by_all_nodes() {
 }
 
 #[tokio::test]
-async fn what_a_node_fills_empties_nobodys_l1() {
+async fn a_fill_of_one_node_removes_nothing_from_the_l1_of_others() {
     let (_server, [one, other]) = server_and_nodes().await;
     let store = Store::default();
     for index in 0..200 {
@@ -71,7 +71,7 @@ async fn a_burst_of_invalidations_is_noticed_to_the_last_one() {
 }
 
 #[tokio::test]
-async fn a_tracking_connection_that_is_killed_costs_l1_and_nothing_else() {
+async fn a_killed_tracking_connection_costs_only_l1() {
     let (server, nodes) = server_and_nodes::<2>().await;
     let stranger = client(&server.url()).await;
     for round in 0..3 {
@@ -95,7 +95,7 @@ async fn a_tracking_connection_that_is_killed_costs_l1_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_invalidation_reaches_l1_even_where_l2_held_nothing() {
+async fn an_invalidation_reaches_l1_even_if_l2_had_no_value() {
     let (server, [one, other]) = server_and_nodes().await;
     let stranger = client(&server.url()).await;
     // As after an unnoticed eviction: L1 has a value that L2 has not.
@@ -113,7 +113,7 @@ async fn an_invalidation_reaches_l1_even_where_l2_held_nothing() {
 /// The notice of an invalidation comes once: an expiring mark does not cause a second one that
 /// drops a later load.
 #[tokio::test]
-async fn an_invalidation_is_told_once_and_leaves_nothing_to_expire() {
+async fn an_invalidation_is_sent_once_and_leaves_nothing_to_expire() {
     let (server, [one]) = server_and_nodes().await;
     let store = Store::default();
     one.read(1, &store).await;
@@ -150,7 +150,7 @@ async fn an_invalidation_is_told_once_and_leaves_nothing_to_expire() {
 /// A node receives the notices of its own changes too, because Redis reports the effects of scripts
 /// to all. They change nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_read_after_an_own_change_is_kept() {
+async fn the_first_read_after_an_own_change_is_cached() {
     let (_server, [one, _other]) = server_and_nodes().await;
     let store = Store::default();
     for round in 0..500 {
@@ -168,7 +168,7 @@ async fn the_first_read_after_an_own_change_is_kept() {
 }
 
 #[tokio::test]
-async fn l1_is_capped_though_l2_lives_longer() {
+async fn l1_has_its_own_cap_below_the_lifetime_of_l2() {
     let (_server, [one]) = server_and_nodes().await;
     let store = Store::default();
     let read = one.read(1, &store).await;
@@ -179,7 +179,7 @@ async fn l1_is_capped_though_l2_lives_longer() {
 
 /// Values that L2 does not hold have nothing to be compared with.
 #[tokio::test]
-async fn word_that_comes_during_a_load_keeps_from_l1_what_goes_there_alone() {
+async fn a_notice_during_a_load_keeps_a_value_without_l2_out_of_l1() {
     let server = RedisServer::start().await;
     let url = patient(&server.url());
     let [other] = nodes_on::<1>(&url).await;

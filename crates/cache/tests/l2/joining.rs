@@ -72,7 +72,7 @@ async fn fresh_ones(keys: Vec<Key>) -> Result<Vec<(Key, Fill<u32>)>, &'static st
 }
 
 #[tokio::test]
-async fn a_read_that_begins_after_word_of_a_change_is_not_answered_by_a_load_from_before() {
+async fn a_read_after_the_notice_of_a_change_does_not_join_an_older_load() {
     let (_server, [here, other]) = server_and_nodes().await;
     for is_batch in [false, true] {
         let doomed = Load::begin(&here.things, Ok(1)).await;
@@ -97,7 +97,7 @@ async fn a_read_that_begins_after_word_of_a_change_is_not_answered_by_a_load_fro
 
 /// A notice of a change before its start does not cost a load its readers.
 #[tokio::test]
-async fn a_load_that_began_after_the_change_answers_whoever_joins() {
+async fn a_load_that_began_after_the_change_answers_all_callers_that_join() {
     let (_server, [here, other]) = server_and_nodes().await;
     let load = Load::begin(&here.things, Ok(7)).await;
     // A change that leaves the fence as it is, as an entry does that runs out.
@@ -148,7 +148,7 @@ async fn a_stale_value_that_was_changed_elsewhere_is_no_fallback() {
 /// The caller that begins a load queries L2 itself, and may leave meanwhile. Whether L2 has the
 /// value or not, the callers that joined get it.
 #[tokio::test]
-async fn who_joins_a_look_is_served_when_its_leader_leaves() {
+async fn a_caller_that_joined_a_read_is_served_when_its_leader_leaves() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(&server).await;
     let [here]: [Node; 1] = nodes_on(&patient(&proxy.url())).await;
@@ -186,7 +186,7 @@ async fn who_joins_a_look_is_served_when_its_leader_leaves() {
 
 /// A future that is not polled makes no progress: other callers must not depend on it.
 #[tokio::test]
-async fn who_joins_a_look_is_served_though_its_leader_is_not_polled() {
+async fn a_caller_that_joined_a_read_is_served_even_if_its_leader_is_not_polled() {
     let (_server, [here, other]) = server_and_nodes().await;
     for (round, is_held) in (0..).zip([true, false]) {
         let wanted = key(200 + round);

@@ -62,7 +62,7 @@ async fn absence_lives_for_its_own_time_in_l2() {
 }
 
 #[tokio::test]
-async fn what_is_found_to_hold_still_is_prolonged_in_l2() {
+async fn a_confirmed_value_is_extended_in_l2() {
     let (_server, [one, other]) = server_and_nodes().await;
     let class = CLASS.grace(Duration::from_secs(600)).l2_ttl(Duration::from_secs(300));
     let [mine, theirs] = [&one, &other].map(|node| node.cache.typed_with_codec::<u32>(class, Json::new()));
@@ -121,7 +121,7 @@ async fn the_hard_timeout_holds_over_l2_and_loader_together() {
 }
 
 #[tokio::test]
-async fn that_there_is_nothing_has_a_short_grace_in_l2_and_for_whoever_reads_it_there() {
+async fn absence_has_a_short_grace_in_l2_for_all_readers() {
     let (_server, [one, other]) = server_and_nodes().await;
     let class = CLASS.grace(Duration::from_secs(3600)).negative_ttl(Duration::from_secs(60));
     let [here, there] = [&one, &other].map(|node| node.cache.typed_with_codec::<Option<u32>>(class, Json::new()));

@@ -29,5 +29,6 @@ mod too_big;
 mod topologies;
 mod torn_fences;
 mod torn_file;
+#[cfg(feature = "shapes")]
 mod torn_shapes;
 mod uncached;

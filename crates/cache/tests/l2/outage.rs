@@ -107,7 +107,7 @@ async fn a_redis_that_hangs_slows_down_one_read() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_killed_and_comes_back_is_used_again() {
+async fn a_redis_that_restarts_is_used_again() {
     let (mut server, [one, other]) = quick_server_and_nodes().await;
     let store = Store::default();
     one.read(1, &store).await;
@@ -135,7 +135,7 @@ async fn a_redis_that_is_killed_and_comes_back_is_used_again() {
 }
 
 #[tokio::test]
-async fn a_cancelled_invalidation_is_carried_on() {
+async fn a_cancelled_invalidation_is_completed() {
     let (mut server, [one]) = quick_server_and_nodes().await;
     let store = Store::default();
     one.read(1, &store).await;
@@ -215,7 +215,7 @@ async fn scripts_run(server: &RedisServer) -> u64 {
 
 /// A connection that hangs may deliver a write long after its sender received an error.
 #[tokio::test]
-async fn what_was_set_and_comes_too_late_is_refused() {
+async fn a_set_that_arrives_too_late_is_refused() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(&server).await;
     let relay = Relay::start(proxy.port()).await;

@@ -86,7 +86,7 @@ fn report(loss: &str, took: Duration) {
 }
 
 #[tokio::test]
-async fn what_a_flush_took_is_served_for_two_heartbeats_at_most() {
+async fn flushed_values_are_served_for_two_heartbeats_at_most() {
     let (server, [one, other]) = server_and_nodes().await;
     let (store, stranger) = (Store::default(), client(&server.url()).await);
     for round in 0..3 {
@@ -96,7 +96,7 @@ async fn what_a_flush_took_is_served_for_two_heartbeats_at_most() {
 }
 
 #[tokio::test]
-async fn what_changed_while_tracking_was_lost_is_served_for_two_heartbeats_at_most() {
+async fn values_changed_without_tracking_are_served_for_two_heartbeats_at_most() {
     let (server, [one, other]) = server_and_nodes().await;
     let store = Store::default();
     for round in 0..3 {
@@ -207,7 +207,7 @@ async fn fail_over(
 /// No more than that, over the longest pause of the client before it finds the new primary. Neither
 /// node is queried meanwhile, so only the heartbeat can notice.
 #[tokio::test]
-async fn what_changed_in_a_failover_is_served_for_two_heartbeats_at_most() {
+async fn values_changed_in_a_failover_are_served_for_two_heartbeats_at_most() {
     let mut sentinels = Sentinels::start().await;
     let bound = two_heartbeats() + RECONNECT;
     for index in 0..u32::try_from(scale(1, 3)).unwrap() {
@@ -236,7 +236,7 @@ async fn what_changed_in_a_failover_is_served_for_two_heartbeats_at_most() {
 
 /// The server is away for a while, and no process was notified of the changes meanwhile.
 #[tokio::test]
-async fn what_a_restart_lost_is_not_served_once_the_server_answers() {
+async fn values_lost_in_a_restart_are_not_served_once_the_server_answers() {
     let mut server = RedisServer::start().await;
     let [one, other] = nodes_on(&server.url()).await;
     let store = Store::default();

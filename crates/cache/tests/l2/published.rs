@@ -48,7 +48,7 @@ async fn changes_reach(one: &Node, other: &Node) {
 }
 
 #[tokio::test]
-async fn nodes_that_may_not_track_tell_one_another() {
+async fn nodes_without_permission_to_track_notify_one_another() {
     let (_server, url) = server().await;
     let [one, other] = nodes_on(&url).await;
     changes_reach(&one, &other).await;
@@ -69,7 +69,7 @@ async fn a_node_that_may_track_can_be_made_to_publish() {
 }
 
 #[tokio::test]
-async fn what_the_channel_may_have_lost_is_not_served_on() {
+async fn values_are_not_served_after_the_channel_may_have_lost_their_notices() {
     let (server, url) = server().await;
     let [one, other] = nodes_on(&url).await;
     let store = Store::default();
@@ -101,7 +101,7 @@ async fn tracking_that_is_forbidden_later_is_replaced_by_the_channel() {
 /// Two nodes are forbidden to track, and one finds out first. Changes of the other, made while it
 /// still believes that the server notifies, are made up for.
 #[tokio::test]
-async fn what_was_changed_before_the_last_node_took_the_channel_is_not_served_on() {
+async fn values_changed_before_the_last_node_subscribed_are_not_served() {
     let (server, url) = server().await;
     server.cli(&["ACL", "SETUSER", "app", "+@all"]).await;
     server.cli(&["ACL", "SETUSER", "late", "on", ">secret", "~*", "&*", "+@all"]).await;

@@ -46,7 +46,7 @@ async fn l2_is_read(one: &Node, other: &Node, index: u32) {
 }
 
 #[tokio::test]
-async fn a_foreign_value_in_a_class_is_no_debt() {
+async fn a_foreign_value_in_a_class_leaves_no_invalidation_to_send() {
     let (server, [one, other]) = server_and_nodes().await;
     server.cli(&["RPUSH", "tg:c:{thing:t1:7}", "foreign"]).await;
     one.cache.invalidate_pattern_of("things", &pattern()).await.unwrap();
@@ -103,7 +103,7 @@ async fn foreign_values_at_keys_of_the_cache_count_as_nothing() {
 }
 
 #[tokio::test]
-async fn a_full_server_that_does_not_evict_is_told_of_invalidations() {
+async fn a_full_server_without_eviction_accepts_invalidations() {
     let (server, [one, other]) = server_and_nodes().await;
     let store = Store::default();
     one.read(50, &store).await;

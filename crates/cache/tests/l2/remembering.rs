@@ -86,7 +86,7 @@ async fn a_process_sees_its_own_invalidations_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_has_heard_of_a_move_goes_by_it() {
+async fn a_process_applies_a_move_of_which_it_was_notified() {
     let (_server, [one, other]) = server_and_nodes().await;
     let store = Store::default();
     let busy = {
@@ -109,7 +109,7 @@ async fn a_process_that_has_heard_of_a_move_goes_by_it() {
 
 /// A move without a notice: the generation, a class or the epoch is changed by hand, or flushed.
 #[tokio::test]
-async fn a_move_that_nobody_was_told_of_is_noticed_within_two_heartbeats() {
+async fn an_unannounced_move_is_noticed_within_two_heartbeats() {
     let (server, [one]) = server_and_nodes().await;
     let (store, stranger) = (Store::default(), client(&server.url()).await);
     for round in 0..3 {
@@ -130,7 +130,7 @@ async fn a_move_that_nobody_was_told_of_is_noticed_within_two_heartbeats() {
 }
 
 #[tokio::test]
-async fn a_process_that_hears_of_nothing_remembers_nothing() {
+async fn a_process_without_notices_remembers_no_replies() {
     let server = RedisServer::start().await;
     server.cli(&["ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all"]).await;
     let [one] = nodes_on(&patient(&server.url())).await;
@@ -152,7 +152,7 @@ async fn a_process_that_hears_of_nothing_remembers_nothing() {
 
 /// The date in an entry is the one that Redis itself would return.
 #[tokio::test]
-async fn an_entry_is_fresh_for_as_long_as_redis_keeps_it() {
+async fn an_entry_is_fresh_until_redis_expires_it() {
     const TTL: Duration = Duration::from_millis(400);
     let (_server, [one, other]) = server_and_nodes().await;
     let class = TtlClass::new("short", TTL);

@@ -74,7 +74,7 @@ async fn read(node: &Node, index: u32, row: u32) -> u32 {
 /// After any change of this process, or of another with a received notice: a replica without the
 /// change is not queried.
 #[tokio::test]
-async fn what_a_replica_has_not_got_yet_is_read_from_the_primary() {
+async fn a_value_missing_on_a_replica_is_read_from_the_primary() {
     let primary = RedisServer::start().await;
     let relay = Relay::start(primary.port()).await;
     let _replica = RedisServer::builder().set("replicaof", &format!("127.0.0.1 {}", relay.port())).start().await;
@@ -142,7 +142,7 @@ async fn what_a_replica_has_not_got_yet_is_read_from_the_primary() {
 }
 
 #[tokio::test]
-async fn a_replica_that_hangs_or_dies_or_stands_alone_is_not_waited_for() {
+async fn reads_do_not_wait_for_a_hung_dead_or_isolated_replica() {
     let (primary, mut replica) = replicated().await;
     let one = node(&primary.url(), Duration::from_millis(500)).await;
     let store = Store::default();
@@ -171,7 +171,7 @@ async fn a_replica_that_hangs_or_dies_or_stands_alone_is_not_waited_for() {
 
 /// The lag of a replica would show only seconds later. A replica that does not reply shows at once.
 #[tokio::test]
-async fn of_many_reads_only_the_first_waits_for_a_replica_that_hangs() {
+async fn only_the_first_of_many_reads_waits_for_a_hung_replica() {
     let (primary, mut replica) = replicated().await;
     let url = format!("{}?timeout=4s", primary.url());
     let one = Node::start_in(&url, "tg", |tier| tier.lag_window(Duration::from_secs(4))).await;
@@ -197,7 +197,7 @@ const WANING: TtlClass =
 const HALF: Duration = Duration::from_secs(300);
 
 #[tokio::test]
-async fn what_a_batch_found_gone_is_not_brought_back_by_a_replica() {
+async fn a_replica_does_not_bring_back_a_value_that_a_batch_missed() {
     let primary = RedisServer::start().await;
     let relay = Relay::start(primary.port()).await;
     let _replica = RedisServer::builder().set("replicaof", &format!("127.0.0.1 {}", relay.port())).start().await;

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::ground::{CLASS, Node, Store, foreign, key, keys, server_and_nodes, tag};
 
 #[tokio::test]
-async fn what_one_node_loads_the_other_finds() {
+async fn a_value_loaded_by_one_node_is_found_by_the_other() {
     let (_server, [one, other]) = server_and_nodes().await;
     let store = Store::default();
     assert_eq!(one.read(1, &store).await.source, Source::Loaded);
@@ -74,7 +74,7 @@ async fn a_caller_that_leaves_stops_nothing() {
 }
 
 #[test]
-fn a_node_that_is_gone_holds_nobody_up_for_long() {
+fn other_nodes_do_not_wait_long_for_a_dead_node() {
     let gone = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let stays = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (server, [one]) = gone.block_on(server_and_nodes::<1>());
@@ -109,7 +109,7 @@ async fn a_load_that_fails_lets_the_next_node_load_at_once() {
 }
 
 #[tokio::test]
-async fn what_one_node_sets_the_other_reads() {
+async fn a_value_set_by_one_node_is_read_by_the_other() {
     let (_server, [one, other]) = server_and_nodes().await;
     let store = Store::default();
     other.read(1, &store).await;

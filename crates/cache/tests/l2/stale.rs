@@ -81,7 +81,7 @@ async fn a_soft_time_out_waits_for_the_fresh_value() {
 }
 
 #[tokio::test]
-async fn who_waits_for_another_process_serves_stale_meanwhile_and_loads_nothing() {
+async fn a_process_that_waits_for_another_serves_the_stale_value_and_loads_nothing() {
     let (_server, [one, other, third]) = server_and_nodes().await;
     leave_stale(&third, BRIEF, 7).await;
     let store = Store::slow(Duration::from_millis(400));
@@ -115,7 +115,7 @@ async fn grace_ends_in_l2_too() {
 }
 
 #[tokio::test]
-async fn what_was_invalidated_is_not_served_stale() {
+async fn an_invalidated_value_is_not_served_stale() {
     let (_server, [one, other]) = server_and_nodes().await;
     let store = Store::default();
     for round in 1..=20 {
@@ -135,7 +135,7 @@ async fn what_was_invalidated_is_not_served_stale() {
 /// The load behind a stale value continues when its tag is invalidated. Later callers wait for a
 /// load of their own.
 #[tokio::test]
-async fn a_tag_invalidated_behind_a_stale_value_is_obeyed() {
+async fn a_tag_invalidated_during_a_background_refresh_is_obeyed() {
     let (_server, [one, other]) = server_and_nodes().await;
     leave_stale(&one, BRIEF, 7).await;
     let (hanging, store) = (Store::slow(Duration::from_secs(3600)), Store::default());
@@ -169,7 +169,7 @@ async fn a_load_that_has_ended_leaves_no_task_behind_its_stale_value() {
 }
 
 #[tokio::test]
-async fn what_a_batch_only_looked_at_is_loaded_by_whoever_reads_it_next() {
+async fn a_stale_value_that_a_batch_only_read_is_loaded_by_the_next_reader() {
     let (_server, [one, other]) = server_and_nodes().await;
     leave_stale(&one, BRIEF, 7).await;
     let there = things(&other, BRIEF);

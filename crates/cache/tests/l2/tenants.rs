@@ -89,7 +89,7 @@ fn a_pattern_matches_in_l2_exactly_what_it_matches_in_l1() {
 }
 
 #[test]
-fn no_tenant_reads_counts_or_invalidates_what_is_anothers() {
+fn no_tenant_reads_counts_or_invalidates_values_of_another() {
     let input = (two_ids(), vec(id(), 1..4), vec(id(), 1..4));
     on_nodes(&input, &async |one, other, ((mine, theirs), my_parts, their_parts)| {
         let tag = |tenant: &String| Tag::of(["tenant", tenant]);

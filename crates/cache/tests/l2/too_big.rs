@@ -18,7 +18,7 @@ async fn node(url: &str, capacity: Capacity) -> TypedCache<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_too_big_for_l1_is_stored_in_l2() {
+async fn a_value_too_big_for_l1_is_stored_in_l2() {
     let server = RedisServer::start().await;
     let small = node(&server.url(), Capacity::Bytes(50_000)).await;
     let large = node(&server.url(), Capacity::Bytes(64 << 20)).await;

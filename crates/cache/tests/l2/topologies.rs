@@ -84,7 +84,7 @@ async fn scans(server: &RedisServer) -> u64 {
 /// A walk over the nodes of a cluster has passed one of them when a slot moves there from one that
 /// it has not reached.
 #[tokio::test]
-async fn a_pattern_finds_what_moves_behind_its_back() {
+async fn a_pattern_finds_keys_that_move_during_the_scan() {
     let mut cluster = Cluster::start().await;
     let [one] = nodes_on(&patient(&cluster.url())).await;
     let store = Store::default();

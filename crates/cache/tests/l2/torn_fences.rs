@@ -28,7 +28,7 @@ fn of_fences(server: &RedisServer) -> Vec<Transaction> {
 
 /// Two fences are taken in one script, renewed in another and given back in a third.
 #[tokio::test]
-async fn fences_of_a_torn_script_hold_up_no_load() {
+async fn fences_of_a_torn_script_delay_no_load() {
     let server = RedisServer::start().await;
     let client = client(&patient(&server.url())).await;
     let is_over = Arc::new(Semaphore::new(0));

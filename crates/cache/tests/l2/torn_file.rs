@@ -216,7 +216,7 @@ async fn a_torn_load_undoes_nothing() {
 }
 
 #[tokio::test]
-async fn a_torn_load_that_brought_nothing_to_keep_undoes_nothing() {
+async fn a_torn_load_without_a_value_to_store_undoes_nothing() {
     tear(&EMPTY, false, LoadUncached).await;
 }
 

@@ -27,7 +27,7 @@ async fn write_each(shapes: &Shapes, key: &Key, number: u32) -> Result<(), Shape
 /// The torn write may count, because its caller received a success. The next one counts, and sets
 /// the expiry that the torn one may lack.
 #[tokio::test]
-async fn an_acknowledged_write_to_a_shape_counts_behind_a_torn_one() {
+async fn an_acknowledged_write_to_a_shape_counts_after_a_torn_one() {
     let (server, shapes) = start().await;
     write_each(&shapes, &key(1), 1).await.unwrap();
     let scripts = server.append_only_file().transactions().to_vec();

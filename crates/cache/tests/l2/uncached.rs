@@ -36,7 +36,7 @@ async fn until_stale(node: &Node, name: &str) {
 }
 
 #[tokio::test]
-async fn reads_of_what_nobody_kept_owe_nothing_in_an_outage() {
+async fn reads_of_uncached_values_leave_no_invalidation_to_send_in_an_outage() {
     let mut server = RedisServer::start().await;
     let [one] = nodes_on::<1>(&server.url()).await;
     let [never, kind] = [NEVER, KIND].map(|class| one.cache.typed_with_codec::<u32>(class, Json::new()));
@@ -58,7 +58,7 @@ async fn reads_of_what_nobody_kept_owe_nothing_in_an_outage() {
 }
 
 #[tokio::test]
-async fn what_was_there_is_owed_in_an_outage() {
+async fn the_invalidation_of_a_cached_value_is_sent_after_an_outage() {
     let mut server = RedisServer::start().await;
     let [one, other] = nodes_on::<2>(&server.url()).await;
     let kind = |node: &Node| node.cache.typed_with_codec::<u32>(KIND, Json::new());
@@ -79,7 +79,7 @@ async fn what_was_there_is_owed_in_an_outage() {
 
 /// The fence of a slow load has run out by its end, alone and in a batch.
 #[tokio::test]
-async fn what_was_to_go_goes_though_its_fence_has_run_out() {
+async fn an_uncached_value_is_removed_even_if_its_fence_expired() {
     let server = RedisServer::start().await;
     let url = patient(&server.url());
     let node = async || Node::start_in(&url, "tg", |tier| tier.fence(Duration::from_millis(50))).await;
@@ -134,7 +134,7 @@ async fn what_was_to_go_goes_though_its_fence_has_run_out() {
 
 /// A value above an L2 that is kept in memory alone is removed from the memory of others as well.
 #[tokio::test]
-async fn what_a_handle_without_a_codec_does_not_keep_goes_everywhere() {
+async fn an_uncached_value_of_a_handle_without_codec_is_removed_everywhere() {
     let (_server, [one, other]) = server_and_nodes::<2>().await;
     let [here, there] = [&one, &other].map(|node| node.cache.typed::<u32>(KIND.soft_timeout(SOON)));
     for index in 1..4 {

@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidegate_cache::{CacheSessions, Event, ManualClock, Observer, TieredCache, TtlClass};
+use tidegate_cache::{CacheSessions, Event, Observer, TieredCache, TtlClass};
 use tower_sessions_core::session::{Expiry, Id, Record};
 use tower_sessions_core::{Session, SessionStore};
 
-use crate::{record, store, wall};
+use crate::{clock, record, store};
 
 #[tokio::test]
-async fn each_id_has_its_own_session_and_a_strange_one_none() {
+async fn each_id_has_its_own_session_and_an_unknown_id_has_none() {
     let (store, clock, _) = store();
     let (mut ann, mut bob) = (record(&clock, 1, 60), record(&clock, 2, 60));
     store.create(&mut ann).await.unwrap();
@@ -38,10 +38,10 @@ async fn a_session_ends_at_its_expiry_and_not_with_its_class() {
 
 #[tokio::test]
 async fn a_grace_of_the_class_prolongs_no_session() {
-    let clock = ManualClock::new();
+    let clock = clock();
     let cache = TieredCache::builder().clock(clock.clone()).build();
     let class = TtlClass::SESSION.grace(Duration::from_secs(600));
-    let store = CacheSessions::in_class(&cache, class).now(wall(&clock));
+    let store = CacheSessions::in_class(&cache, class);
     let mut session = record(&clock, 1, 60);
     store.create(&mut session).await.unwrap();
     clock.advance(Duration::from_secs(60));
@@ -85,7 +85,7 @@ async fn the_later_save_wins_as_a_whole() {
 #[tokio::test]
 async fn stores_of_two_names_share_nothing() {
     let (store, clock, cache) = store();
-    let other = CacheSessions::new(&cache).named("admin").now(wall(&clock));
+    let other = CacheSessions::new(&cache).named("admin");
     let mut session = record(&clock, 1, 60);
     store.create(&mut session).await.unwrap();
     assert!(other.load(&session.id).await.unwrap().is_none());
@@ -95,7 +95,7 @@ async fn stores_of_two_names_share_nothing() {
 
 #[tokio::test]
 async fn a_change_of_the_id_takes_the_session_along() {
-    let clock = ManualClock::new();
+    let clock = clock();
     let store = Arc::new(CacheSessions::new(&TieredCache::builder().clock(clock.clone()).build()));
     let session = Session::new(None, store.clone(), Some(Expiry::OnInactivity(time::Duration::minutes(5))));
     session.insert("user", 7).await.unwrap();
@@ -121,7 +121,7 @@ async fn no_event_names_an_id() {
     let listener = Arc::new(Listener::default());
     let cache = TieredCache::builder().observer(listener.clone()).build();
     let store = CacheSessions::new(&cache);
-    let mut session = record(&ManualClock::new(), 1, 1_000_000_000);
+    let mut session = record(&clock(), 1, 1_000_000_000);
     store.create(&mut session).await.unwrap();
     store.load(&session.id).await.unwrap();
     store.load(&Id(session.id.0 ^ 1)).await.unwrap();

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tidegate_cache::{CacheSessions, Clock, ManualClock, TieredCache};
+use tidegate_cache::{CacheSessions, ManualClock, TieredCache};
 use time::OffsetDateTime;
 use tower_sessions_core::session::{Id, Record};
 
@@ -13,18 +13,17 @@ mod here;
 #[cfg(feature = "redis")]
 mod shared;
 
-fn wall(clock: &ManualClock) -> impl Fn() -> SystemTime + Send + Sync + use<> {
-    let clock = clock.clone();
-    move || SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + clock.now()
+fn clock() -> ManualClock {
+    ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
 }
 
 fn store() -> (CacheSessions, ManualClock, TieredCache) {
-    let clock = ManualClock::new();
+    let clock = clock();
     let cache = TieredCache::builder().clock(clock.clone()).build();
-    (CacheSessions::new(&cache).now(wall(&clock)), clock, cache)
+    (CacheSessions::new(&cache), clock, cache)
 }
 
 fn record(clock: &ManualClock, user: u32, seconds: i64) -> Record {
-    let expiry_date = OffsetDateTime::from(wall(clock)()) + time::Duration::seconds(seconds);
+    let expiry_date = OffsetDateTime::from(clock.wall()) + time::Duration::seconds(seconds);
     Record { id: Id::default(), data: [("user".to_owned(), user.into())].into(), expiry_date }
 }

@@ -10,7 +10,7 @@ use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::Record;
 use tower_sessions_core::session_store::Error;
 
-use crate::{record, wall};
+use crate::{clock, record};
 
 /// No test waits longer for anything.
 const SOON: Duration = Duration::from_secs(20);
@@ -24,13 +24,13 @@ async fn node_at(url: &str, clock: &ManualClock, timeout: &str) -> (CacheSession
     let client = Client::connect(&config, Role::Cache).await.unwrap();
     let l2 = RedisTier::new(client.clone(), &Keyspace::new("tg").unwrap());
     let cache = TieredCache::builder().clock(clock.clone()).l2(l2).build();
-    (CacheSessions::new(&cache).now(wall(clock)), cache, client)
+    (CacheSessions::new(&cache), cache, client)
 }
 
 #[tokio::test]
 async fn a_session_is_known_to_every_process_and_ends_in_all() {
     let server = RedisServer::start().await;
-    let clock = ManualClock::new();
+    let clock = clock();
     let (a, _, client) = node(&server.url(), &clock).await;
     let (b, cache, _) = node(&server.url(), &clock).await;
 
@@ -63,9 +63,9 @@ async fn a_session_is_known_to_every_process_and_ends_in_all() {
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_logs_nobody_out() {
+async fn a_redis_that_hangs_logs_no_user_out() {
     let mut server = RedisServer::start().await;
-    let clock = ManualClock::new();
+    let clock = clock();
     let (a, _, _) = node_at(&server.url(), &clock, "250ms").await;
     let (b, cache, _) = node_at(&server.url(), &clock, "250ms").await;
     let (mut ann, mut bob) = (record(&clock, 1, 600), record(&clock, 2, 600));
@@ -92,7 +92,7 @@ async fn a_redis_that_hangs_logs_nobody_out() {
 #[tokio::test]
 async fn a_session_that_ends_in_one_process_is_not_saved_again_by_another() {
     let server = RedisServer::start().await;
-    let clock = ManualClock::new();
+    let clock = clock();
     let (a, ..) = node(&server.url(), &clock).await;
     let (b, ..) = node(&server.url(), &clock).await;
     let mut ids = Vec::new();
@@ -123,9 +123,9 @@ fn changed(session: &Record, user: u32) -> Record {
 }
 
 #[tokio::test]
-async fn an_end_that_redis_heard_of_late_is_not_undone_by_a_save_elsewhere() {
+async fn an_end_that_reaches_redis_late_is_not_undone_by_a_save_elsewhere() {
     let mut server = RedisServer::start().await;
-    let clock = ManualClock::new();
+    let clock = clock();
     let (a, cache, _) = node_at(&server.url(), &clock, "250ms").await;
     let (b, other, _) = node(&server.url(), &clock).await;
     let session = live(&a, &clock).await;
@@ -147,9 +147,9 @@ async fn an_end_that_redis_heard_of_late_is_not_undone_by_a_save_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_process_that_owes_tells_redis_of_an_end_all_the_same() {
+async fn a_process_with_unsent_invalidations_can_end_a_session() {
     let mut server = RedisServer::start().await;
-    let clock = ManualClock::new();
+    let clock = clock();
     let (a, cache, _) = node_at(&server.url(), &clock, "250ms").await;
     let (b, ..) = node(&server.url(), &clock).await;
     let session = live(&a, &clock).await;
@@ -170,10 +170,10 @@ async fn a_process_that_owes_tells_redis_of_an_end_all_the_same() {
 /// At whichever point the caller of a save leaves, its process accepts no session that another one
 /// has ended.
 #[tokio::test]
-async fn a_save_whose_caller_leaves_keeps_no_ended_session() {
+async fn a_save_whose_caller_left_does_not_revive_an_ended_session() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(&server).await;
-    let clock = ManualClock::new();
+    let clock = clock();
     let (a, ..) = node(&server.url(), &clock).await;
     let (b, cache, _) = node(&proxy.url(), &clock).await;
     let b = std::sync::Arc::new(b);
@@ -204,7 +204,7 @@ async fn a_save_that_comes_too_late_replaces_no_later_one() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(&server).await;
     let relay = Relay::start(proxy.port()).await;
-    let clock = ManualClock::new();
+    let clock = clock();
     let (a, ..) = node(&server.url(), &clock).await;
     let (b, ..) = node_at(&format!("redis://127.0.0.1:{}", relay.port()), &clock, "500ms").await;
     let session = live(&a, &clock).await;
@@ -250,9 +250,9 @@ async fn stored(client: &Client) -> Vec<(String, Vec<u8>)> {
 
 /// A save deletes the fence of a load and stores the session; so does an end.
 #[tokio::test]
-async fn an_acknowledged_end_of_a_session_stays_behind_a_torn_save() {
+async fn an_acknowledged_end_of_a_session_survives_a_torn_save() {
     let server = RedisServer::start().await;
-    let clock = ManualClock::new();
+    let clock = clock();
     let (a, _, client) = node(&server.url(), &clock).await;
     let session = live(&a, &clock).await;
     let (key, _) = stored(&client).await.remove(0);
@@ -286,7 +286,7 @@ async fn an_acknowledged_end_of_a_session_stays_behind_a_torn_save() {
 #[tokio::test]
 async fn a_full_server_saves_no_session_and_ends_them() {
     let server = RedisServer::start().await;
-    let clock = ManualClock::new();
+    let clock = clock();
     let (a, cache, client) = node(&server.url(), &clock).await;
     let (b, ..) = node(&server.url(), &clock).await;
     let session = live(&a, &clock).await;

@@ -77,7 +77,7 @@ async fn pages_have_no_gaps_and_no_repeats_while_posts_arrive_and_go() {
 }
 
 #[tokio::test]
-async fn a_page_is_of_the_scores_that_were_asked_for() {
+async fn a_page_has_the_requested_range_of_scores() {
     for place in &Place::all().await {
         for (sets, forward) in [(place.sets(), Direction::Forward), (place.sets().lowest_first(), Direction::Backward)]
         {

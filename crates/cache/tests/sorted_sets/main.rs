@@ -1,5 +1,6 @@
 //! Sorted sets: one suite that runs in memory and on Redis, and the features that only Redis has.
 
+#![cfg(feature = "shapes")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 mod boards;

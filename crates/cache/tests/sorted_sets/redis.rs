@@ -30,7 +30,7 @@ async fn every_key_is_named_on_the_page_and_expires() {
 }
 
 #[tokio::test]
-async fn an_account_without_restore_writes_all_the_same() {
+async fn an_account_without_permission_for_restore_can_write() {
     let server = RedisServer::builder().set("rename-command", "RESTORE \"\"").start().await;
     let sets = on_redis(&server.url()).await.sorted_set(DAY);
     sets.add_many(&key(1), &[("a", 1), ("b", 2)]).await.unwrap();
@@ -41,7 +41,7 @@ async fn an_account_without_restore_writes_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_set_of_which_one_key_was_evicted_begins_anew() {
+async fn a_set_with_one_evicted_key_starts_empty() {
     let place = Place::redis().await;
     let server = place.server.as_ref().unwrap();
     for area in ["csz", "cszx"] {

@@ -9,7 +9,7 @@ use crate::ground::{DAY, Place, all, key, names};
 const HIGHEST: i64 = (1 << 53) - 1;
 
 #[tokio::test]
-async fn equal_scores_stand_in_the_order_in_which_they_were_reached() {
+async fn equal_scores_are_ordered_by_when_they_were_reached() {
     for place in &Place::all().await {
         for sets in [place.sets(), place.sets().lowest_first()] {
             for member in ["zoe", "ada", "mia"] {
@@ -30,7 +30,7 @@ async fn equal_scores_stand_in_the_order_in_which_they_were_reached() {
 }
 
 #[tokio::test]
-async fn members_of_one_call_stand_in_the_order_of_the_slice() {
+async fn members_of_one_call_have_the_order_of_the_slice() {
     for place in &Place::all().await {
         let sets = place.sets();
         let members = [("c", 1), ("b", 1), ("c", 1), ("a", 1), ("b", 7)];
@@ -154,7 +154,7 @@ async fn the_expiry_begins_with_the_first_write_or_with_each() {
 }
 
 #[tokio::test]
-async fn what_expired_in_memory_begins_anew() {
+async fn an_expired_key_in_memory_starts_empty() {
     let clock = ManualClock::new();
     let sets = Shapes::in_memory_by(100, clock.clone()).sorted_set(DAY);
     sets.add(&key(1), "a", 5).await.unwrap();

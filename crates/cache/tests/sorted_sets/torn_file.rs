@@ -159,7 +159,7 @@ async fn a_torn_write_to_a_single_member_leaves_it_once_and_no_key_without_expir
 }
 
 #[tokio::test]
-async fn a_torn_mending_leaves_no_member_twice_and_no_key_without_expiry() {
+async fn a_torn_repair_leaves_no_member_twice_and_no_key_without_expiry() {
     tear(&[Fill, Stale], &[Read, Add, ToMany, Remove, RemoveAll], &[Add, ToMany, RemoveAll]).await;
     tear(&[Alone, Stale], &[Read, Remove], &[Add, Remove]).await;
 }

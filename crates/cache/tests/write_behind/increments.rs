@@ -64,7 +64,7 @@ async fn increments_add_up_exactly_while_the_sink_fails_before_and_after_its_com
 }
 
 #[tokio::test]
-async fn a_batch_under_way_is_told_apart() {
+async fn a_batch_in_progress_is_reported_separately() {
     for place in Place::all().await {
         let store = Store::default();
         let views = place.increments(&store, options()).await;
@@ -117,7 +117,7 @@ async fn enough_keys_are_flushed_at_once() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_always_counted_does_not_hold_up_the_others() {
+async fn a_key_with_constant_increments_does_not_delay_the_others() {
     for place in Place::all().await {
         let store = Store::default();
         let gates: [Arc<Semaphore>; 4] = std::array::from_fn(|_| Arc::new(Semaphore::new(0)));

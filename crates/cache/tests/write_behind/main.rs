@@ -1,5 +1,6 @@
 //! Write-behind, in memory and on Redis, by the same tests; and with processes that are killed.
 
+#![cfg(feature = "write-behind")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 mod ground;

@@ -31,7 +31,7 @@ async fn a_client_of_the_cache_role_is_refused() {
 }
 
 #[tokio::test]
-async fn what_one_node_writes_the_other_reads_and_flushes() {
+async fn a_write_of_one_node_is_read_and_flushed_by_the_other() {
     let server = RedisServer::start().await;
     let store = Store::default();
     let mut nodes = Vec::new();
@@ -63,7 +63,7 @@ async fn what_one_node_writes_the_other_reads_and_flushes() {
 /// A write also stays pending until the cache has been notified of it, because its writer may have
 /// ended by then.
 #[tokio::test]
-async fn a_write_of_which_the_cache_was_not_told_waits_on() {
+async fn a_write_stays_pending_until_the_cache_is_notified() {
     let (mut shared, waiting) = (RedisServer::start().await, RedisServer::start().await);
     let (url, store) = (shared.url(), Store::default());
     store.rows.lock().unwrap().insert(key(1), (1, 0));
@@ -127,7 +127,7 @@ async fn a_node_that_was_suspended_while_it_flushed_turns_nothing_back_and_count
 }
 
 #[tokio::test]
-async fn versions_grow_also_when_redis_was_emptied() {
+async fn versions_grow_even_after_redis_was_emptied() {
     let place = Place::Redis(Box::new(RedisServer::start().await));
     let store = Store::default();
     let rows = place.values(&store, options()).await;
@@ -147,7 +147,7 @@ async fn versions_grow_also_when_redis_was_emptied() {
 }
 
 #[tokio::test]
-async fn values_of_a_newer_build_wait_for_it_and_hold_nobody_up() {
+async fn values_of_a_newer_build_stay_pending_and_delay_no_others() {
     let place = Place::Redis(Box::new(RedisServer::start().await));
     let store = Store::default();
     let old = place.values(&store, options()).await;
@@ -173,7 +173,7 @@ async fn values_of_a_newer_build_wait_for_it_and_hold_nobody_up() {
 /// A process that is killed between accepting a write and notifying the cache: its cache has no L2,
 /// so it sends no notice.
 #[tokio::test]
-async fn what_a_process_took_that_was_killed_before_it_told_the_cache_is_read_once_it_is_flushed() {
+async fn a_flushed_write_is_read_even_if_its_process_was_killed_before_it_notified_the_cache() {
     let server = RedisServer::start().await;
     let store = Store::default();
     let client = durable(&server.url()).await;
@@ -198,7 +198,7 @@ async fn what_a_process_took_that_was_killed_before_it_told_the_cache_is_read_on
 }
 
 #[tokio::test]
-async fn versions_and_numbers_grow_also_when_the_server_comes_back_with_less() {
+async fn versions_and_numbers_grow_even_after_a_server_restarts_with_older_data() {
     let place = Place::Redis(Box::new(RedisServer::start().await));
     let store = Store::default();
     let rows = place.values(&store, options()).await;
@@ -220,7 +220,7 @@ async fn versions_and_numbers_grow_also_when_the_server_comes_back_with_less() {
 }
 
 #[tokio::test]
-async fn no_increments_are_added_before_a_replica_knows_that_they_were_taken() {
+async fn no_increments_are_added_before_a_replica_confirms_their_batch() {
     let primary = RedisServer::start().await;
     let mut replica = RedisServer::builder().replica_of(&primary).start().await;
     let follows = async || primary.cli(&["INFO", "replication"]).await.contains("state=online").then_some(());
@@ -270,7 +270,7 @@ impl tidegate_cache::ValueSink<String> for Sizes {
 }
 
 #[tokio::test]
-async fn increments_under_a_key_that_is_none_are_put_aside_and_hold_nobody_up() {
+async fn increments_under_an_invalid_key_are_set_aside_and_delay_no_others() {
     let place = Place::Redis(Box::new(RedisServer::start().await));
     let store = Store::default();
     let views = place.increments(&store, options()).await;

@@ -16,7 +16,7 @@ async fn read(rows: &WriteBehind<u64>, index: usize, store: &Store) -> u64 {
 }
 
 #[tokio::test]
-async fn what_waits_is_read_before_the_store() {
+async fn pending_writes_are_read_before_the_store() {
     for place in Place::all().await {
         let store = Store::default();
         let rows = place.values(&store, options()).await;
@@ -99,7 +99,7 @@ async fn a_sink_that_fails_panics_or_hangs_gets_the_batch_again() {
 }
 
 #[tokio::test]
-async fn a_write_during_a_flush_waits_on() {
+async fn a_write_during_a_flush_stays_pending() {
     for place in Place::all().await {
         let store = Store::default();
         let rows = place.values(&store, options()).await;
@@ -115,7 +115,7 @@ async fn a_write_during_a_flush_waits_on() {
 }
 
 #[tokio::test]
-async fn full_is_an_error_and_another_write_of_a_waiting_key_is_not() {
+async fn a_new_key_beyond_the_limit_is_an_error_and_a_write_to_a_pending_key_is_not() {
     for place in Place::all().await {
         let store = Store::default();
         let rows = place.values(&store, options().limit(3)).await;
@@ -132,7 +132,7 @@ async fn full_is_an_error_and_another_write_of_a_waiting_key_is_not() {
 }
 
 #[tokio::test]
-async fn a_shutdown_flushes_and_takes_nothing_more() {
+async fn a_shutdown_flushes_and_refuses_further_writes() {
     for place in Place::all().await {
         let store = Store::default();
         let rows = place.values(&store, options()).await;
@@ -172,7 +172,7 @@ async fn a_waiting_value_is_cached_with_its_tags() {
 }
 
 #[tokio::test]
-async fn a_failing_loader_is_told_from_waiting_writes_that_cannot_be_read() {
+async fn a_failed_loader_and_unreadable_pending_writes_are_different_errors() {
     let store = Store::default();
     let rows = Place::Memory.values(&store, options()).await;
     match rows.get_or_load(&key(1), async || Err::<Fill<u64>, _>("no such row")).await {
@@ -182,7 +182,7 @@ async fn a_failing_loader_is_told_from_waiting_writes_that_cannot_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_write_that_was_taken_during_a_shutdown_is_lost() {
+async fn no_write_accepted_during_a_shutdown_is_lost() {
     for _ in 0..300 {
         let store = Store::default();
         let rows = Place::Memory.values(&store, options()).await;
@@ -198,7 +198,7 @@ async fn no_write_that_was_taken_during_a_shutdown_is_lost() {
 }
 
 #[tokio::test]
-async fn what_waits_is_bounded_in_bytes_and_so_is_a_batch() {
+async fn pending_writes_and_batches_are_bounded_in_bytes() {
     for place in Place::all().await {
         let store = Store::default();
         // A number is 8 bytes in memory, and in Redis a version, its sign and up to 20 digits.

@@ -1,10 +1,10 @@
 use super::*;
-use crate::clock::ManualClock;
+use tidegate_clock::ManualClock;
 
 #[tokio::test]
-async fn what_expired_is_freed_by_what_comes() {
+async fn expired_keys_are_freed_as_new_keys_arrive() {
     let (clock, ttl) = (ManualClock::new(), Duration::from_secs(60));
-    let shapes = MemoryShapes::new(1_000_000, Arc::new(clock.clone()));
+    let shapes = MemoryShapes::new(1_000_000, Clock::from(&clock));
     let mut most = 0;
     for key in 0..10_000 {
         let key = Key::builder("shape").part(key).build().expect("a short key");

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_that_is_no_cursor_is_refused() {
+    fn an_invalid_cursor_is_refused() {
         let cursor = ScoreCursor(Position::new(-5, 7));
         assert_eq!(cursor.to_string().parse::<ScoreCursor>().unwrap(), cursor);
         for text in ["", "5", "+0000000000000000000000000000000", "g0000000000000000000000000000000"] {

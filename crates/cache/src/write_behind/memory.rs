@@ -6,18 +6,30 @@ use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tidegate_clock::Clock;
 
 use super::error::{FlushError, WriteBehindError};
 use super::options::Room;
 use super::pending::{Oldest, PendingIncrement, PendingIncrements, PendingValues, Taken, TakenBatch};
 use super::sink::{Increment, IncrementBatch, ValueWrite};
-use crate::clock;
 use crate::key::Key;
 
-/// Returns a number above all earlier ones, including those of processes that have ended.
-fn next(last: &mut u64) -> u64 {
-    *last = (*last + 1).max(clock::unix_micros());
-    *last
+/// Numbers that grow, also beyond those of processes that have ended: microseconds since 1970.
+#[derive(Default)]
+struct Numbers {
+    last: u64,
+    clock: Clock,
+}
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.last = (self.last + 1).max(self.unix_micros());
+        self.last
+    }
+
+    fn unix_micros(&self) -> u64 {
+        u64::try_from(self.clock.unix().as_micros()).unwrap_or(u64::MAX)
+    }
 }
 
 struct Waiting<V> {
@@ -31,7 +43,7 @@ struct Waiting<V> {
 struct Values<V> {
     by_key: HashMap<Key, Waiting<V>>,
     by_age: BTreeMap<u64, Key>,
-    last: u64,
+    numbers: Numbers,
     bytes: usize,
 }
 
@@ -44,7 +56,7 @@ pub(super) struct MemoryValues<V> {
 
 impl<V> MemoryValues<V> {
     pub(super) fn new(room: Room, weigh: fn(&V) -> usize) -> Self {
-        let values = Values { by_key: HashMap::new(), by_age: BTreeMap::new(), last: 0, bytes: 0 };
+        let values = Values { by_key: HashMap::new(), by_age: BTreeMap::new(), numbers: Numbers::default(), bytes: 0 };
         Self { values: Mutex::new(values), room, weigh }
     }
 
@@ -59,7 +71,7 @@ impl<V: Clone + Send + Sync + 'static> PendingValues<V> for MemoryValues<V> {
         // User code runs under no lock.
         let bytes = (self.weigh)(&value);
         let mut values = self.lock();
-        let Values { by_key, by_age, last, bytes: all } = &mut *values;
+        let Values { by_key, by_age, numbers, bytes: all } = &mut *values;
         let waiting = by_key.len();
         let before = by_key.get(key).map(|known| known.bytes);
         if before.is_none() && waiting >= self.room.keys {
@@ -72,13 +84,13 @@ impl<V: Clone + Send + Sync + 'static> PendingValues<V> for MemoryValues<V> {
         *all = after;
         let version = match by_key.entry(key.clone()) {
             Entry::Occupied(mut known) => {
-                let version = next(last);
+                let version = numbers.next();
                 let since = known.get().since;
                 known.insert(Waiting { value, version, since, bytes });
                 version
             }
             Entry::Vacant(place) => {
-                let version = next(last);
+                let version = numbers.next();
                 place.insert(Waiting { value, version, since: version, bytes });
                 by_age.insert(version, key.clone());
                 version
@@ -131,7 +143,7 @@ struct Sums {
     by_key: HashMap<Key, (i64, u64)>,
     by_age: BTreeMap<u64, Key>,
     batch: Option<IncrementBatch>,
-    last: u64,
+    numbers: Numbers,
 }
 
 /// Increments in memory.
@@ -144,7 +156,7 @@ pub(super) struct MemoryIncrements {
 impl MemoryIncrements {
     pub(super) fn new(name: &str, limit: usize) -> Self {
         // Numbers of two processes cannot be compared, so each has a stream of its own.
-        let process = RandomState::new().hash_one(clock::unix_micros());
+        let process = RandomState::new().hash_one(Numbers::default().unix_micros());
         Self { sums: Mutex::default(), stream: format!("{name}:{process:016x}"), limit }
     }
 
@@ -157,7 +169,7 @@ impl MemoryIncrements {
 impl PendingIncrements for MemoryIncrements {
     async fn add(&self, key: &Key, by: i64) -> Result<u64, WriteBehindError> {
         let mut sums = self.lock();
-        let Sums { by_key, by_age, last, .. } = &mut *sums;
+        let Sums { by_key, by_age, numbers, .. } = &mut *sums;
         let waiting = by_key.len();
         match by_key.entry(key.clone()) {
             Entry::Occupied(mut known) => {
@@ -168,7 +180,7 @@ impl PendingIncrements for MemoryIncrements {
                 return Err(WriteBehindError::Full { waiting: waiting as u64, limit: self.limit });
             }
             Entry::Vacant(place) => {
-                let since = next(last);
+                let since = numbers.next();
                 place.insert((by, since));
                 by_age.insert(since, key.clone());
             }
@@ -188,7 +200,7 @@ impl PendingIncrements for MemoryIncrements {
 
     async fn take(&self, count: usize) -> Result<Option<TakenBatch>, FlushError> {
         let mut sums = self.lock();
-        let Sums { by_key, by_age, batch, last } = &mut *sums;
+        let Sums { by_key, by_age, batch, numbers } = &mut *sums;
         let mut full = true;
         if batch.is_none() && !by_age.is_empty() {
             let mut increments = Vec::new();
@@ -200,7 +212,7 @@ impl PendingIncrements for MemoryIncrements {
                 }
             }
             full = increments.len() == count;
-            *batch = Some(IncrementBatch { stream: self.stream.clone(), number: next(last), increments });
+            *batch = Some(IncrementBatch { stream: self.stream.clone(), number: numbers.next(), increments });
         }
         let more = full && !by_key.is_empty();
         Ok(batch.clone().map(|batch| TakenBatch { batch, more, unreadable: None }))

@@ -62,9 +62,11 @@ pub struct ValueWrite<V> {
 ///   -- CREATE TABLE increments_done (stream TEXT PRIMARY KEY, number BIGINT NOT NULL)
 ///   BEGIN;
 ///   INSERT INTO increments_done (stream, number) VALUES ($stream, $number)
-///   ON CONFLICT (stream) DO UPDATE SET number = excluded.number WHERE increments_done.number < excluded.number;
+///   ON CONFLICT (stream) DO UPDATE SET number = excluded.number
+///   WHERE increments_done.number < excluded.number;
 ///   -- No row affected: it was added before. COMMIT, return Ok. Otherwise for each increment:
-///   INSERT INTO views (id, total) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET total = views.total + excluded.total;
+///   INSERT INTO views (id, total) VALUES ($1, $2)
+///   ON CONFLICT (id) DO UPDATE SET total = views.total + excluded.total;
 ///   COMMIT;
 ///   ```
 ///

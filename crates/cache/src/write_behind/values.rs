@@ -37,7 +37,8 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidegate_cache::{Key, TieredCache, TtlClass, ValueSink, ValueWrite, WriteBehind, WriteBehindOptions};
+/// use tidegate_cache::{Key, TieredCache, TtlClass};
+/// use tidegate_cache::{ValueSink, ValueWrite, WriteBehind, WriteBehindOptions};
 /// # use tidegate_cache::Fill;
 ///
 /// struct Profiles; // with a pool of connections to SQL
@@ -60,7 +61,8 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 /// let profiles = WriteBehind::in_memory(cached, Profiles, WriteBehindOptions::new("profiles"));
 /// let key = Key::builder("profile").part(7).build()?;
 /// profiles.write(&key, "blue".to_owned()).await?;
-/// let read = profiles.get_or_load(&key, async || Ok::<_, std::io::Error>(Fill::new("older".to_owned()))).await?;
+/// let load = async || Ok::<_, std::io::Error>(Fill::new("older".to_owned()));
+/// let read = profiles.get_or_load(&key, load).await?;
 /// assert_eq!(*read.value, "blue");
 /// profiles.shut_down(Duration::from_secs(10)).await?; // before the process ends
 /// # Ok(())

@@ -44,6 +44,9 @@ mod redis;
 mod sink;
 #[cfg(feature = "redis")]
 mod turn;
+#[cfg(not(feature = "redis"))]
+#[path = "write_behind/no_turn.rs"]
+mod turn;
 mod values;
 
 pub use engine::WriteBehindStatus;
@@ -53,6 +56,3 @@ pub use options::WriteBehindOptions;
 pub use pending::PendingIncrement;
 pub use sink::{Increment, IncrementBatch, IncrementSink, ValueSink, ValueWrite};
 pub use values::{Accepted, WriteBehind};
-
-#[cfg(not(feature = "redis"))]
-use crate::l2::turn;

@@ -27,7 +27,8 @@ use crate::key::Key;
 ///     type Error = std::io::Error;
 ///
 ///     async fn add(&self, batch: &IncrementBatch) -> Result<(), Self::Error> {
-///         // One transaction, in which the number of `batch.stream` is raised to `batch.number`, or nothing is done: see IncrementSink.
+///         // One transaction, which raises the number of `batch.stream` to `batch.number` or
+///         // does nothing: see IncrementSink.
 ///         Ok(())
 ///     }
 /// }

@@ -46,7 +46,7 @@ impl Crowd {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_more_loads_run_at_once_than_there_are_places_and_all_get_their_turn() {
+async fn concurrent_loads_are_limited_and_all_of_them_run() {
     let bound = |class: Option<u32>, all: Option<u32>| {
         let builder = TieredCache::builder();
         let cache = all.into_iter().fold(builder, |builder, count| builder.max_loads(count, LONG)).build();
@@ -72,7 +72,7 @@ async fn no_more_loads_run_at_once_than_there_are_places_and_all_get_their_turn(
 }
 
 #[tokio::test]
-async fn loads_get_their_turn_in_the_order_in_which_they_asked() {
+async fn waiting_loads_run_in_the_order_of_their_requests() {
     let (cache, order) = (cache(1, LONG), Arc::new(Mutex::new(Vec::new())));
     let mut callers = JoinSet::new();
     for index in 0..50 {
@@ -105,7 +105,7 @@ impl Observer for Listener {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_finds_no_place_in_time_is_refused_and_it_is_told() {
+async fn a_load_that_gets_no_permit_in_time_is_refused_and_reported() {
     let listener = Arc::new(Listener::default());
     let builder = TieredCache::builder().observer(listener.clone()).max_loads(1, Duration::from_millis(100));
     let cache = builder.build().typed::<usize>(TtlClass::DEFAULT);
@@ -131,7 +131,7 @@ async fn who_finds_no_place_in_time_is_refused_and_it_is_told() {
 }
 
 #[tokio::test]
-async fn a_loader_that_ends_badly_gives_its_place_back() {
+async fn a_loader_that_fails_returns_its_permit() {
     let cache = cache(1, LONG);
     let limited = TtlClass::new("limited", LONG).load_limit(Duration::from_millis(50));
     let limited = cache.cache().typed::<usize>(limited);
@@ -156,14 +156,14 @@ fn tower(cache: TypedCache<usize>, depth: usize) -> futures_util::future::BoxFut
 }
 
 #[tokio::test(start_paused = true)]
-async fn loads_that_load_need_no_place_of_their_own() {
+async fn nested_loads_need_no_permit_of_their_own() {
     let cache = cache(1, LONG);
     assert_eq!(tower(cache.clone(), 20).await, 21);
     assert_eq!(cache.cache().stats().classes[0].queued_loads, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_in_line_runs_at_once_when_the_one_with_the_place_waits_for_it() {
+async fn a_waiting_load_runs_at_once_when_the_holder_of_the_permit_waits_for_it() {
     let cache = cache(1, LONG);
     let (outer, inner) = (cache.clone(), cache.clone());
     let (started, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -193,7 +193,7 @@ async fn a_load_in_line_runs_at_once_when_the_one_with_the_place_waits_for_it() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_towers_over_the_same_keys_and_few_places_all_stand() {
+async fn nested_loads_over_the_same_keys_all_complete_with_few_permits() {
     for _ in 0..20 {
         let (cache, mut callers) = (cache(2, LONG), JoinSet::new());
         for index in 0..64 {
@@ -206,7 +206,7 @@ async fn many_towers_over_the_same_keys_and_few_places_all_stand() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loader_that_waits_for_a_task_of_its_own_is_refused_in_the_end_instead_of_stuck() {
+async fn a_loader_that_waits_for_its_own_task_is_refused_in_the_end() {
     let cache = cache(1, Duration::from_secs(5));
     let inner = cache.clone();
     let load = async move || {
@@ -218,7 +218,7 @@ async fn a_loader_that_waits_for_a_task_of_its_own_is_refused_in_the_end_instead
 }
 
 #[tokio::test]
-async fn a_loader_that_asks_for_its_own_key_is_told_so() {
+async fn a_loader_that_reads_its_own_key_gets_an_error() {
     let cache = cache(1, LONG);
     let inner = cache.clone();
     let load = async move || {
@@ -229,7 +229,7 @@ async fn a_loader_that_asks_for_its_own_key_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn loads_that_wait_for_each_other_are_told_so() {
+async fn loads_that_wait_for_each_other_get_an_error() {
     // Each loads the next one around, all at once: the load that closes the circle is refused, and
     // all others get an answer.
     for _ in 0..50 {
@@ -257,7 +257,7 @@ async fn loads_that_wait_for_each_other_are_told_so() {
 }
 
 #[tokio::test]
-async fn a_hit_needs_no_place() {
+async fn a_hit_needs_no_permit() {
     let cache = cache(1, Duration::ZERO);
     cache.set(&key(2), 2).await;
     let inner = cache.clone();
@@ -270,7 +270,7 @@ async fn a_hit_needs_no_place() {
 }
 
 #[tokio::test]
-async fn handles_of_one_bound_share_it_whatever_else_was_made_between() {
+async fn handles_with_the_same_limit_of_loads_share_it() {
     let cache = TieredCache::builder().build();
     let bound = |count| TtlClass::new("bound", LONG).max_loads(count, Duration::from_millis(1));
     let [first, _, third] = [1, 2, 1].map(|count| cache.typed::<usize>(bound(count)));

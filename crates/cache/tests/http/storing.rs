@@ -12,7 +12,7 @@ async fn is_kept(headers: &'static [(&'static str, &'static str)]) -> bool {
 }
 
 #[tokio::test]
-async fn rfc9111_3_a_response_with_a_lifetime_is_kept() {
+async fn rfc9111_3_a_response_with_a_lifetime_is_stored() {
     assert!(is_kept(&[("cache-control", "max-age=60")]).await);
     assert!(is_kept(&[("cache-control", "s-maxage=60")]).await);
     assert!(is_kept(&[("cache-control", "max-age=0, s-maxage=60")]).await, "s-maxage goes before max-age");
@@ -20,7 +20,7 @@ async fn rfc9111_3_a_response_with_a_lifetime_is_kept() {
 }
 
 #[tokio::test]
-async fn rfc9111_5_2_2_what_forbids_to_be_kept_is_not() {
+async fn rfc9111_5_2_2_a_response_that_forbids_storage_is_not_stored() {
     for forbidden in ["no-store", "private", "no-cache", "PRIVATE", "private=\"x, y\"", "No-Cache=\"set-cookie\""] {
         let ground = Ground::new(move |_, call| {
             answer(call, &[("cache-control", &format!("max-age=60, {forbidden}")), ("cache-control", "public")])
@@ -32,7 +32,7 @@ async fn rfc9111_5_2_2_what_forbids_to_be_kept_is_not() {
 }
 
 #[tokio::test]
-async fn rfc9111_4_2_1_expires_counts_from_date_and_what_is_no_date_has_passed() {
+async fn rfc9111_4_2_1_expires_counts_from_date_and_an_invalid_date_has_passed() {
     for (expires, dated, kept) in
         [(60, 0, true), (0, 0, false), (-60, 0, false), (60, -30, true), (60, -300, true), (-1, -300, false)]
     {
@@ -73,7 +73,7 @@ async fn a_lifetime_can_be_set_for_those_that_name_none() {
 }
 
 #[tokio::test]
-async fn rfc9111_3_only_statuses_that_are_understood_are_kept() {
+async fn rfc9111_3_only_responses_with_known_statuses_are_stored() {
     for (status, kept) in [(200, true), (301, true), (404, true), (410, true), (500, false), (206, false), (418, false)]
     {
         let ground = Ground::new(move |_, _| with_status(status, &[("cache-control", "public, max-age=60")]));
@@ -85,7 +85,7 @@ async fn rfc9111_3_only_statuses_that_are_understood_are_kept() {
 }
 
 #[tokio::test]
-async fn rfc9111_3_5_an_answer_to_who_is_authorized_is_kept_only_if_it_says_so() {
+async fn rfc9111_3_5_a_response_to_an_authorized_request_is_stored_only_if_it_allows_that() {
     let authorized = [("authorization", "Bearer a")];
     let closed = always(&[("cache-control", "max-age=60")]);
     closed.get(&authorized).await;
@@ -100,19 +100,19 @@ async fn rfc9111_3_5_an_answer_to_who_is_authorized_is_kept_only_if_it_says_so()
 }
 
 #[tokio::test]
-async fn rfc9111_7_3_a_response_that_sets_a_cookie_is_not_kept() {
+async fn rfc9111_7_3_a_response_that_sets_a_cookie_is_not_stored() {
     assert!(!is_kept(&[("cache-control", "public, max-age=60"), ("set-cookie", "id=1")]).await);
 }
 
 #[tokio::test]
-async fn rfc9111_5_2_1_5_a_request_can_forbid_to_be_kept() {
+async fn rfc9111_5_2_1_5_a_request_can_forbid_storage() {
     let ground = always(&[("cache-control", "max-age=60")]);
     assert_eq!(ground.get(&[("cache-control", "no-store")]).await.did(), "fwd=request");
     assert_eq!(ground.get(&[]).await.body, "1");
 }
 
 #[tokio::test]
-async fn a_body_above_the_cap_streams_through_unkept() {
+async fn a_body_above_the_cap_streams_through_and_is_not_stored() {
     for (cap, kept) in [(9, false), (10, true)] {
         let ground =
             Ground::with(|layer| layer.max_body(cap), |_, _| answer("0123456789", &[("cache-control", "max-age=60")]));
@@ -124,13 +124,13 @@ async fn a_body_above_the_cap_streams_through_unkept() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_shorter_than_it_said_is_not_kept() {
+async fn a_body_shorter_than_its_content_length_is_not_stored() {
     assert!(!is_kept(&[("cache-control", "max-age=60"), ("content-length", "7")]).await);
     assert!(is_kept(&[("cache-control", "max-age=60"), ("content-length", "1")]).await);
 }
 
 #[tokio::test]
-async fn headers_of_the_connection_are_not_kept_and_lines_of_one_name_all_are() {
+async fn headers_of_the_connection_are_not_stored_and_repeated_headers_are() {
     let ground = always(&[
         ("cache-control", "max-age=60"),
         ("connection", "keep-alive, x-hop"),

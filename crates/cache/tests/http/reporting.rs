@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use tidegate_cache::{CacheLayer, Event, ManualClock, Observer, TieredCache};
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::ground::{Ground, answer};
+use crate::ground::{Ground, answer, start};
 
 #[derive(Default)]
 struct Listener(Mutex<Vec<&'static str>>);
@@ -30,9 +30,9 @@ impl Listener {
 }
 
 #[tokio::test]
-async fn each_response_that_is_not_kept_is_told_with_its_reason() {
+async fn each_response_that_is_not_stored_is_reported_with_its_reason() {
     let listener = Arc::new(Listener::default());
-    let clock = ManualClock::new();
+    let clock = ManualClock::at(start());
     let cache = TieredCache::builder().clock(clock.clone()).observer(listener.clone()).build();
     let ground = Ground::over(
         cache,
@@ -66,7 +66,7 @@ async fn each_response_that_is_not_kept_is_told_with_its_reason() {
 
 /// An outer layer that wraps bodies, and does not report that there is none.
 #[tokio::test]
-async fn a_layer_that_hides_that_a_read_has_no_body_is_told_of() {
+async fn a_layer_that_hides_that_a_request_has_no_body_is_reported() {
     let listener = Arc::new(Listener::default());
     let cache = TieredCache::builder().observer(listener.clone()).build();
     let origin = service_fn(async |_: Request<UnsyncBoxBody<Bytes, std::convert::Infallible>>| {
