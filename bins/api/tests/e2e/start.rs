@@ -98,6 +98,11 @@ async fn help_names_settings_and_exit_codes() {
         for part in ["--config", "--check", "TIDEGATE_LISTEN", "TIDEGATE_DATA_DIR", "RUST_LOG", "Exit codes"] {
             assert!(ended.out.contains(part), "{program} {part}: {}", ended.out);
         }
+        assert!(ended.out.contains("\nRate limits:\n  TIDEGATE_LIMIT_DDOS "), "{}", ended.out);
+        let short = run(Process::builder(binary(program)).arg("-h")).await;
+        assert_eq!(short.code, Some(0));
+        assert!(short.out.lines().count() <= 24, "fits on a screen: {}", short.out);
+        assert!(short.out.contains("--check") && short.out.contains("`--help` also lists"), "{}", short.out);
         let ended = run(Process::builder(binary(program)).arg("--version")).await;
         assert_eq!((ended.code, ended.out), (Some(0), format!("{program} {}\n", env!("CARGO_PKG_VERSION"))));
     }
@@ -150,6 +155,21 @@ fn a_reader_that_has_seen_enough_ends_nothing_with_a_panic() {
     let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
     let (code, words) = ended("tidegate-api", "--print-settings", full.into());
     assert!(code == Some(1) && words.contains("No space left"), "{words}");
+}
+
+#[tokio::test]
+async fn changed_settings_are_printed_without_the_defaults() {
+    let scratch = Scratch::new();
+    let program = || Process::builder(binary("tidegate-api")).current_dir(scratch.path()).arg("--print-settings");
+    let none = run(program().arg("--changed")).await;
+    assert_eq!((none.code, none.out.as_str()), (Some(0), "# every setting has its default\n"), "{}", none.err);
+    let changes = [("TIDEGATE_CACHE_SIZE", "7MiB"), ("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_DATA_DIR", "./data")];
+    let some = run(changes.iter().fold(program().arg("--changed"), |program, (name, value)| program.env(name, value)));
+    let some = some.await;
+    let lines: Vec<_> = some.out.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert_eq!(lines, ["tokens.admin = \"****\"", "cache.size = \"7MiB\""], "{}", some.out);
+    let alone = run(Process::builder(binary("tidegate-api")).current_dir(scratch.path()).arg("--changed")).await;
+    assert!(alone.code == Some(2) && alone.err.contains("--print-settings"), "{}", alone.err);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tidegate_base::stdout::{self, say};
 use tidegate_domain::backup;
 use tidegate_domain::files::Files;
 use tidegate_server::tls;
-use tidegate_settings::{CATALOGUE, RawSettings, Settings};
+use tidegate_settings::{GROUPS, RawSettings, Setting, Settings, Source};
 
 use crate::node::StartError;
 use crate::serving::tls_files;
@@ -75,7 +75,7 @@ where
         flag.apply(arguments, &mut raw);
     }
     if arguments.get_flag("print-settings") {
-        print_settings(&raw)?;
+        print_settings(&raw, arguments.get_flag("changed"))?;
         let faults = raw.take_faults();
         let faults: Vec<_> = faults.into_iter().map(StartError::from).collect();
         return if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) };
@@ -130,13 +130,21 @@ fn command(program: &Program) -> Command {
                 .help("Print every setting, where it comes from and what it means, secrets masked, and exit"),
         )
         .arg(
+            Arg::new("changed")
+                .long("changed")
+                .requires("print-settings")
+                .action(ArgAction::SetTrue)
+                .help("Print only settings that do not have their default"),
+        )
+        .arg(
             Arg::new("completions")
                 .long("completions")
                 .value_name("SHELL")
                 .value_parser(value_parser!(Shell))
                 .help("Print the script that completes this program's options in a shell, and exit"),
         )
-        .after_help(environment_help());
+        .after_help("`--help` also lists the settings and the exit codes")
+        .after_long_help(settings_help());
     let command = if program.restores { command.subcommand(restore::command()) } else { command };
     program.flags.iter().fold(command, |command, flag| flag.add(command))
 }
@@ -153,11 +161,15 @@ fn print_completions(program: &Program, shell: Shell) -> ExitCode {
     }
 }
 
-fn environment_help() -> String {
-    let mut text = String::from("Environment (overrides the settings file):\n");
-    for setting in CATALOGUE {
-        let default = setting.default.map(|default| format!(" [{default}]")).unwrap_or_default();
-        text.push_str(&format!("  {:<34} {}{default}\n", setting.variable, setting.meaning));
+/// Lists all settings by their subject.
+fn settings_help() -> String {
+    let mut text = String::from("Environment variables (they override the settings file), and their defaults:\n");
+    for group in GROUPS {
+        text.push_str(&format!("\n{}:\n", group.title));
+        for setting in group.settings {
+            let default = setting.default.map(|default| format!(" [{default}]")).unwrap_or_default();
+            text.push_str(&format!("  {:<34} {}{default}\n", setting.variable, setting.meaning));
+        }
     }
     text.push_str(
         "\nEach secret can come from a file: set the variable with the suffix _FILE to its path, such as \
@@ -170,10 +182,18 @@ fn environment_help() -> String {
     text
 }
 
-fn print_settings(raw: &RawSettings) -> io::Result<()> {
-    raw.shown().try_for_each(|(setting, value, source)| {
-        say(&format!("# {}\n# {}, {source}\n{} = {value:?}\n", setting.meaning, setting.variable, setting.key))
-    })
+/// Prints the settings, or only those that differ from their default.
+fn print_settings(raw: &RawSettings, is_short: bool) -> io::Result<()> {
+    let shown = |setting: &Setting, value: &str, source: &Source| {
+        let is_default = *source == Source::Default || setting.default == Some(value);
+        !(is_short && is_default)
+    };
+    let mut is_empty = true;
+    for (setting, value, source) in raw.shown().filter(|(setting, value, source)| shown(setting, value, source)) {
+        say(&format!("# {}\n# {}, {source}\n{} = {value:?}\n", setting.meaning, setting.variable, setting.key))?;
+        is_empty = false;
+    }
+    if is_empty { say("# every setting has its default") } else { Ok(()) }
 }
 
 /// The log may not have started, and the message is for the person who started the program.

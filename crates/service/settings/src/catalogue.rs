@@ -7,27 +7,40 @@ use crate::{
     process, queues, redis, reminders, tls, tokens,
 };
 
+/// Settings of one subject.
+#[derive(Debug, Clone, Copy)]
+pub struct Group {
+    /// The subject, as a heading.
+    pub title: &'static str,
+    /// Its settings.
+    pub settings: &'static [Setting],
+}
+
+const fn group(title: &'static str, settings: &'static [Setting]) -> Group {
+    Group { title, settings }
+}
+
 /// Every group, in the order in which they are shown.
-const GROUPS: &[&[Setting]] = &[
-    process::SETTINGS,
-    tls::SETTINGS,
-    tokens::SETTINGS,
-    callers::SETTINGS,
-    log::SETTINGS,
-    http_server::SETTINGS,
-    cache::SETTINGS,
-    classes::SETTINGS,
-    limits::SETTINGS,
-    queues::SETTINGS,
-    files::SETTINGS,
-    reminders::SETTINGS,
-    email::SETTINGS,
-    notifications::SETTINGS,
-    performance::SETTINGS,
-    alerts::SETTINGS,
-    otlp::SETTINGS,
-    redis::SETTINGS,
-    database::SETTINGS,
+pub const GROUPS: &[Group] = &[
+    group("Process", process::SETTINGS),
+    group("TLS", tls::SETTINGS),
+    group("Tokens", tokens::SETTINGS),
+    group("Callers", callers::SETTINGS),
+    group("Log", log::SETTINGS),
+    group("HTTP server", http_server::SETTINGS),
+    group("Cache", cache::SETTINGS),
+    group("Classes of the cache", classes::SETTINGS),
+    group("Rate limits", limits::SETTINGS),
+    group("Queues and jobs", queues::SETTINGS),
+    group("Files", files::SETTINGS),
+    group("Reminders", reminders::SETTINGS),
+    group("Mail", email::SETTINGS),
+    group("Notifications and webhooks", notifications::SETTINGS),
+    group("Performance and health", performance::SETTINGS),
+    group("Alerts", alerts::SETTINGS),
+    group("OpenTelemetry", otlp::SETTINGS),
+    group("Redis", redis::SETTINGS),
+    group("Database", database::SETTINGS),
 ];
 
 /// Every setting, in the order in which they are shown.
@@ -36,19 +49,19 @@ pub const CATALOGUE: &[Setting] = &joined();
 const COUNT: usize = {
     let (mut count, mut group) = (0, 0);
     while group < GROUPS.len() {
-        count += GROUPS[group].len();
+        count += GROUPS[group].settings.len();
         group += 1;
     }
     count
 };
 
 const fn joined() -> [Setting; COUNT] {
-    let mut all = [GROUPS[0][0]; COUNT];
+    let mut all = [GROUPS[0].settings[0]; COUNT];
     let (mut at, mut group) = (0, 0);
     while group < GROUPS.len() {
         let mut row = 0;
-        while row < GROUPS[group].len() {
-            all[at] = GROUPS[group][row];
+        while row < GROUPS[group].settings.len() {
+            all[at] = GROUPS[group].settings[row];
             at += 1;
             row += 1;
         }

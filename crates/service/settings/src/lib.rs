@@ -50,7 +50,7 @@ pub use alerts::AlertSettings;
 pub use cache::WarmUpSettings;
 pub use cache::classes::{CacheClasses, ClassSettings};
 pub use callers::OpenTenants;
-pub use catalogue::CATALOGUE;
+pub use catalogue::{CATALOGUE, GROUPS, Group};
 pub use database::{DatabaseSettings, MOST_REPLICAS};
 pub use database_url::{DatabaseUrl, UrlError};
 pub use email::{EmailSettings, Security, SmtpServer};

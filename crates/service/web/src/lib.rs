@@ -1,9 +1,9 @@
 //! What the routes and the pages of `tidegate-api` share.
 //!
 //! **It holds** the state of the API ([`app`]), the data behind the cache ([`tenants`],
-//! [`schedules`], [`sessions`], [`preferences`]), the limiters ([`limits`]), the layers of a request
-//! ([`wire`], [`request_id`], [`client`], [`access`], [`caller`], [`shed`]), the parts of a request
-//! ([`json`], [`path`], [`query`], [`body`]) and the answers ([`answer`], [`problem`]).
+//! [`schedules`], [`sessions`], [`preferences`]), the limiters ([`limits`]), the layers of a
+//! request ([`wire`], [`request_id`], [`client`], [`access`], [`caller`], [`shed`]), the parts of a
+//! request ([`json`], [`path`], [`query`], [`body`]) and the answers ([`answer`], [`problem`]).
 //!
 //! **It must not hold** a route or a page, and does not know which of them uses it.
 //!
