@@ -18,7 +18,6 @@ const fn row(place: &'static str, rule: Rule, number: usize) -> Known {
 }
 
 pub(super) const KNOWN: &[Known] = &[
-    row("crates/load", Cycle, 16),
     row("crates/ratelimit", Cycle, 16),
     row("crates/redis", Cycle, 6),
     row("crates/service/domain", Cycle, 5),
