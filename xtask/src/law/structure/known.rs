@@ -39,7 +39,6 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/service/settings/src/catalogue.rs", FileLines, 778),
     row("crates/service/settings/src/performance.rs", FileLines, 452),
     row("crates/service/settings/src/raw.rs", FileLines, 482),
-    row("xtask/src/prove/list.rs", FileLines, 679),
     row("crates/cache", CommentWidth, 21),
     row("crates/queue", CommentWidth, 27),
     row("crates/redis", CommentWidth, 2),
