@@ -4,6 +4,7 @@
 
 mod bans;
 mod circle;
+mod graph;
 mod page;
 mod source;
 mod structure;

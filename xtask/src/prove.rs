@@ -1,23 +1,24 @@
 //! `cargo xtask prove`: the long proofs, by name.
 
 mod list;
+mod proof;
 
 use std::path::Path;
 use std::process::Command;
 
-use self::list::{PROOFS, Proof};
+use self::proof::Proof;
 use crate::clock::Stopwatch;
 use crate::step::seconds;
 use crate::{load, tool};
 
 /// Lists the proofs.
 pub(crate) fn list() -> String {
-    PROOFS.iter().map(|proof| format!("{:<24} {}\n", proof.name, proof.shows)).collect()
+    list::all().map(|proof| format!("{:<24} {}\n", proof.name, proof.shows)).collect()
 }
 
 /// Runs those whose name contains `wanted`, one after the other.
 pub(crate) fn run(root: &Path, wanted: &str) -> Result<String, String> {
-    let chosen: Vec<&Proof> = PROOFS.iter().filter(|proof| proof.name.contains(wanted)).collect();
+    let chosen: Vec<&Proof> = list::all().filter(|proof| proof.name.contains(wanted)).collect();
     if chosen.is_empty() {
         return Err(format!("no proof has `{wanted}` in its name; `cargo xtask prove --list` names them"));
     }

@@ -1,39 +1,21 @@
 //! Sends the requests of a scenario.
 
-use std::hash::{DefaultHasher, Hasher};
+mod mode;
+mod turn;
+
 use std::iter::successors;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use self::mode::Mode;
+pub use self::turn::Turn;
 use crate::arrivals::{Arrivals, InFlight};
-use crate::{Answer, Api, Figures, Recorder, Scenario};
-
-/// How requests follow one another.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// This number of requests per second, on a schedule.
-    Open {
-        /// Requests a second.
-        rate: f64,
-    },
-    /// This number of users. Each sends the next request when the last one is answered.
-    Closed {
-        /// Concurrent users.
-        users: u64,
-    },
-    /// This number of users, all at the same moment, one request each.
-    AtOnce {
-        /// Users.
-        users: u64,
-    },
-}
+use crate::{Api, Figures, Recorder, Scenario};
 
 /// One run.
 #[derive(Debug, Serialize)]
@@ -44,79 +26,6 @@ pub struct Run {
     pub seconds: f64,
     /// Figures by operation.
     pub figures: Vec<Figures>,
-}
-
-/// One turn of one user: a request, or several that follow one another.
-pub struct Turn {
-    /// The processes.
-    pub api: Api,
-    /// Its number; each is given once, over all runs of a program.
-    pub number: u64,
-    started: Instant,
-    recorder: Recorder,
-    has_failed_call: bool,
-}
-
-impl Turn {
-    /// A hash of the number: neighbours in time have nothing in common.
-    pub fn shuffled(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.number);
-        hasher.finish()
-    }
-
-    /// Makes a call and records it. The first call of a turn counts from its scheduled time.
-    ///
-    /// # Errors
-    ///
-    /// The call's error.
-    pub async fn call(
-        &mut self,
-        operation: &'static str,
-        call: impl Future<Output = anyhow::Result<Answer>>,
-    ) -> anyhow::Result<Answer> {
-        self.call_named(|_| operation, call).await
-    }
-
-    /// Makes a call whose answer says which operation it was, and records it.
-    ///
-    /// # Errors
-    ///
-    /// The call's error.
-    pub async fn call_named(
-        &mut self,
-        operation: impl FnOnce(&anyhow::Result<Answer>) -> &'static str,
-        call: impl Future<Output = anyhow::Result<Answer>>,
-    ) -> anyhow::Result<Answer> {
-        let answer = call.await;
-        let now = Instant::now();
-        self.recorder.record(operation(&answer), now - self.started, &answer);
-        self.started = now;
-        self.has_failed_call |= answer.is_err();
-        answer
-    }
-
-    /// Makes several calls at the same moment, and records each.
-    ///
-    /// # Errors
-    ///
-    /// The error of the first failed call.
-    pub async fn call_at_once(
-        &mut self,
-        operation: &'static str,
-        calls: impl IntoIterator<Item = impl Future<Output = anyhow::Result<Answer>>>,
-    ) -> anyhow::Result<Vec<Answer>> {
-        let (started, recorder) = (self.started, &self.recorder);
-        let calls = calls.into_iter().map(async |call| {
-            let answer = call.await;
-            recorder.record(operation, Instant::now() - started, &answer);
-            answer
-        });
-        let answers = join_all(calls).await;
-        self.started = Instant::now();
-        self.has_failed_call |= answers.iter().any(Result::is_err);
-        answers.into_iter().collect()
-    }
 }
 
 /// Gives turns to the users of one scenario.
@@ -190,15 +99,10 @@ impl Driver {
     fn turn(&self, started: Instant, recorder: &Recorder) -> impl Future<Output = ()> + Send + 'static {
         let scenario = self.scenario.clone();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let (api, recorder) = (self.api.clone(), recorder.clone());
-        let mut turn = Turn { api, number, started, recorder, has_failed_call: false };
+        let mut turn = Turn::new(self.api.clone(), number, started, recorder.clone());
         async move {
-            // The error of a failed call is recorded. Any other one is a wrong answer.
-            if let Err(error) = scenario.turn(&mut turn).await
-                && !turn.has_failed_call
-            {
-                turn.recorder.record::<()>("turn", Duration::ZERO, &Err(error));
-            }
+            let ended = scenario.turn(&mut turn).await;
+            turn.end(ended);
         }
     }
 }

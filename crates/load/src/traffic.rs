@@ -4,8 +4,12 @@
 mod follow;
 mod ledger;
 mod operation;
+mod options;
+mod patient_json;
 mod sample;
+mod shared;
 mod tenant;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::iter::successors;
@@ -15,39 +19,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::follow::Followers;
 use self::ledger::Ledger;
-pub use self::ledger::Verdict;
+pub use self::options::{TrafficOptions, USERS_PER_TENANT};
 pub use self::sample::{Class, Group, Sample, Summary};
+use self::shared::Shared;
 use self::tenant::Tenant;
+pub use self::verify::Verdict;
 use crate::Topology;
 use crate::arrivals::{Arrivals, InFlight};
 use crate::lock::lock;
 
-/// Users of one tenant.
-pub const USERS_PER_TENANT: usize = 10;
 /// Seconds between two requests of one user, on average.
 pub const THINK_SECONDS: f64 = 2.0;
-/// Examples of failures that are kept.
-const EXAMPLES: usize = 20;
-
-/// Number of users, and the reaction to failures.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TrafficOptions {
-    /// Users of the normal traffic.
-    pub users: usize,
-    /// Users of the crowd that comes in a spike.
-    pub crowd: usize,
-    /// Whether a write that is answered 503, 429 or not at all is sent again with the same key
-    /// until it is acknowledged. Each attempt is a sample.
-    pub repeats: bool,
-}
-
 /// A stretch of time in which the number of users goes from one value to another.
 #[derive(Clone, Copy, Debug)]
 pub struct Stage {
@@ -64,22 +52,6 @@ pub struct Stage {
 /// The users, their requests and the answers. Cheap to clone.
 #[derive(Clone)]
 pub struct Traffic(Arc<Shared>);
-
-struct Shared {
-    normal: Vec<Tenant>,
-    crowd: Vec<Tenant>,
-    options: TrafficOptions,
-    began: Instant,
-    next: AtomicU64,
-    admin: reqwest::Client,
-    url: String,
-    token: String,
-    samples: Mutex<Vec<Sample>>,
-    examples: Mutex<BTreeMap<String, u64>>,
-    ledger: Ledger,
-    following: watch::Sender<usize>,
-    is_finished: AtomicBool,
-}
 
 impl Traffic {
     /// Creates the tenants of all users through the proxy.
@@ -226,68 +198,6 @@ impl Traffic {
     /// A page cannot be read.
     pub async fn verify(&self) -> anyhow::Result<Verdict> {
         let tenants: Vec<&Tenant> = self.0.normal.iter().chain(&self.0.crowd).collect();
-        ledger::verify(&self.0, &tenants).await
-    }
-}
-
-impl Shared {
-    fn tenants(&self, group: Group) -> &[Tenant] {
-        match group {
-            Group::Normal => &self.normal,
-            Group::Crowd => &self.crowd,
-        }
-    }
-
-    /// Records an answer, which has come now. `from` is the scheduled time of the request.
-    fn record(&self, class: Class, group: Group, from: Instant, status: u16) -> Sample {
-        let sample = Sample {
-            at: from.duration_since(self.began).as_secs_f32(),
-            latency_ms: from.elapsed().as_secs_f32() * 1_000.0,
-            class,
-            group,
-            status,
-        };
-        lock(&self.samples).push(sample);
-        sample
-    }
-
-    fn note(&self, example: String) {
-        let mut examples = lock(&self.examples);
-        if examples.len() < EXAMPLES || examples.contains_key(&example) {
-            *examples.entry(example).or_default() += 1;
-        }
-    }
-
-    /// See [`patient_json`]; the client is an operator.
-    async fn operator_json(&self, path: &str) -> anyhow::Result<Option<serde_json::Value>> {
-        let request = || self.admin.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
-        patient_json(path, request).await
-    }
-}
-
-/// Returns the JSON of a GET. `None` if the answer is 404. If the answer is 429 or 503 or missing,
-/// the request is repeated for two minutes.
-async fn patient_json(
-    path: &str,
-    request: impl Fn() -> reqwest::RequestBuilder,
-) -> anyhow::Result<Option<serde_json::Value>> {
-    const PATIENCE: Duration = Duration::from_secs(120);
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let last = match request().timeout(Duration::from_secs(30)).send().await {
-            Ok(answer) if answer.status().is_success() => {
-                return answer.json().await.map(Some).with_context(|| format!("the answer to GET {path} is no JSON"));
-            }
-            Ok(answer) if answer.status() == StatusCode::NOT_FOUND => return Ok(None),
-            Ok(answer)
-                if ![StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status()) =>
-            {
-                anyhow::bail!("GET {path} is answered {}: {}", answer.status(), answer.text().await?)
-            }
-            Ok(answer) => answer.status().to_string(),
-            Err(error) => error.to_string(),
-        };
-        anyhow::ensure!(Instant::now() < end, "GET {path} was tried for {PATIENCE:?}; the last answer: {last}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        verify::verify(&self.0, &tenants).await
     }
 }

@@ -2,40 +2,28 @@
 //!
 //! Cargo refuses such a circle, unless one of its imports is a dev-dependency.
 
-use std::collections::HashSet;
-
 use super::Breach;
+use super::graph::{Graph, reach};
 use super::table::Row;
 
 /// The first circle of the table.
 pub(super) fn first(rows: &'static [Row]) -> Option<Breach<'static>> {
-    rows.iter().find_map(|row| {
-        let way = way_back(rows, row, row.package, &mut HashSet::new())?;
-        Some(Breach::Circle { package: row.package, way })
-    })
+    let graph = rows.iter().map(|row| (row.package, row.may_import.iter().copied().collect())).collect();
+    rows.iter().find_map(|row| Some(Breach::Circle { package: row.package, way: way_back(row.package, &graph)? }))
 }
 
-/// The packages from `row` to `target`. Each is visited once, so that the search ends.
-fn way_back(
-    rows: &'static [Row],
-    row: &Row,
-    target: &str,
-    visited: &mut HashSet<&'static str>,
-) -> Option<Vec<&'static str>> {
-    for &next in row.may_import {
-        if next == target {
-            return Some(vec![row.package, next]);
-        }
-        if !visited.insert(next) {
-            continue;
-        }
-        let below = rows.iter().find(|row| row.package == next);
-        if let Some(mut way) = below.and_then(|below| way_back(rows, below, target, visited)) {
-            way.insert(0, row.package);
-            return Some(way);
-        }
+/// The packages from one back to itself.
+fn way_back(package: &'static str, graph: &Graph<'static>) -> Option<Vec<&'static str>> {
+    let before = reach(package, graph);
+    let mut last = *before.get(package)?;
+    let mut way = vec![package];
+    while last != package {
+        way.push(last);
+        last = before.get(last)?;
     }
-    None
+    way.push(package);
+    way.reverse();
+    Some(way)
 }
 
 #[cfg(test)]

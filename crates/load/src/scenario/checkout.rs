@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Measured, Scenario, Target, counted, settled, unique};
+use super::definition::{Measured, Scenario, Target};
+use super::helpers::{counted, settled, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Answer, Api, Check};

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::{Measured, Scenario, Target, settled, unique};
+use super::definition::{Measured, Scenario, Target};
+use super::helpers::{settled, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Answer, Api, Check};

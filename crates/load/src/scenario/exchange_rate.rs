@@ -13,7 +13,8 @@ use serde_json::json;
 use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep};
 
-use super::{Measured, Scenario, Target, counted};
+use super::definition::{Measured, Scenario, Target};
+use super::helpers::counted;
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Answer, Api, Check};

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tidegate_testkit::scale;
 use tokio::time::Instant;
 
-use super::{Measured, Scenario, counted, settled, unique};
+use super::definition::{Measured, Scenario};
+use super::helpers::{counted, settled, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Answer, Api, Check};

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
-use super::{Measured, Scenario, Target, counted, unique};
+use super::definition::{Measured, Scenario, Target};
+use super::helpers::{counted, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Api, Check};

@@ -8,7 +8,8 @@ use anyhow::ensure;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Measured, Scenario, Target, unique};
+use super::definition::{Measured, Scenario, Target};
+use super::helpers::unique;
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Api, Check};

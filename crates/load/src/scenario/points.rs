@@ -10,7 +10,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Measured, Ratio, Scenario, Target, counted, unique};
+use super::definition::{Measured, Ratio, Scenario, Target};
+use super::helpers::{counted, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Answer, Api, Check};

@@ -11,7 +11,8 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{Measured, Scenario, Target, counted, unique};
+use super::definition::{Measured, Scenario, Target};
+use super::helpers::{counted, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Answer, Api, Check};

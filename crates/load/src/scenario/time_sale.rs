@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Measured, Scenario, Target, settled};
+use super::definition::{Measured, Scenario, Target};
+use super::helpers::settled;
 use crate::driver::{Mode, Turn};
 use crate::{Answer, Api, Check};
 

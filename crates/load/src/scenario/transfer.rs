@@ -8,7 +8,8 @@ use anyhow::{Context, ensure};
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::{Measured, Scenario, counted, settled, unique};
+use super::definition::{Measured, Scenario};
+use super::helpers::{counted, settled, unique};
 use crate::driver::{Mode, Turn};
 use crate::lock::lock;
 use crate::{Api, Check};

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Shared;
 use super::sample::{Class, Group};
+use super::shared::Shared;
 use super::tenant::Tenant;
 
 /// The API writes a comment each 15 s, so that a stream without a byte for longer has broken.

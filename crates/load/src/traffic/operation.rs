@@ -6,9 +6,10 @@ use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use super::options::USERS_PER_TENANT;
 use super::sample::{Class, Group};
+use super::shared::Shared;
 use super::tenant::{Schedule, Tenant};
-use super::{Shared, USERS_PER_TENANT};
 use crate::Answer;
 
 /// Above the 60 s after which the proxy gives up.

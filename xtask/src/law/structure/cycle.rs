@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::imports::Import;
 use super::rule::{Excess, MAX_CYCLE, Rule};
+use crate::law::graph::{Graph, reach};
 
 /// How many imports a message names.
 const NAMED: usize = 40;
@@ -41,33 +42,21 @@ fn describe(members: &BTreeSet<&str>, imports: &[Import]) -> String {
 
 /// Sets of files of which each reaches each other by imports.
 fn cycles(imports: &[Import]) -> Vec<BTreeSet<&str>> {
-    let mut below: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut graph = Graph::new();
     for import in imports {
-        below.entry(&import.from).or_default().insert(&import.to);
+        graph.entry(&import.from).or_default().insert(&import.to);
     }
-    let reached: BTreeMap<&str, BTreeSet<&str>> = below.keys().map(|file| (*file, reach(file, &below))).collect();
+    let reached: BTreeMap<&str, _> = graph.keys().map(|file| (*file, reach(file, &graph))).collect();
     let mut placed = BTreeSet::new();
     let mut found = Vec::new();
     for (file, reaches) in &reached {
-        let back = |other: &&&str| reached.get(**other).is_some_and(|reaches| reaches.contains(file));
-        let members: BTreeSet<&str> = reaches.iter().filter(back).copied().collect();
+        let back = |other: &&&str| reached.get(**other).is_some_and(|reaches| reaches.contains_key(file));
+        let members: BTreeSet<&str> = reaches.keys().filter(back).copied().collect();
         if !members.is_empty() && placed.insert(members.clone()) {
             found.push(members);
         }
     }
     found
-}
-
-/// The files that can be reached from one; itself, if a way leads back.
-fn reach<'a>(file: &str, below: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<&'a str> {
-    let mut reached = BTreeSet::new();
-    let mut next: Vec<&str> = below.get(file).into_iter().flatten().copied().collect();
-    while let Some(file) = next.pop() {
-        if reached.insert(file) {
-            next.extend(below.get(file).into_iter().flatten());
-        }
-    }
-    reached
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ const fn row(place: &'static str, rule: Rule, number: usize) -> Known {
 }
 
 pub(super) const KNOWN: &[Known] = &[
-    row("crates/load", Cycle, 16),
     row("crates/ratelimit", Cycle, 16),
     row("crates/service/domain", Cycle, 5),
     row("crates/service/server", Cycle, 4),
@@ -26,5 +25,4 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/queue", CrateLines, 20),
     row("crates/ratelimit/tests/redis/outage_promise.rs", FileLines, 459),
     row("crates/service/server/src/serve.rs", FileLines, 510),
-    row("xtask/src/prove/list.rs", FileLines, 679),
 ];
