@@ -29,8 +29,8 @@ pub struct Verdict {
 impl Verdict {
     pub fn of(directory: &Path) -> Self {
         let acknowledged: BTreeMap<u32, LogEntry> =
-            log::read(directory, ACKNOWLEDGED).into_iter().map(|entry| (entry.job, entry)).collect();
-        let mut runs = log::read(directory, RUNS);
+            log_file::read(directory, ACKNOWLEDGED).into_iter().map(|entry| (entry.job, entry)).collect();
+        let mut runs = log_file::read(directory, RUNS);
         runs.sort_unstable();
         let mut verdict = Self { acknowledged: acknowledged.len(), ..Self::default() };
         for of_one in runs.chunk_by(|one, next| one.job == next.job) {
