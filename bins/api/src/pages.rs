@@ -1,7 +1,7 @@
 //! The dashboard. Each page works without JavaScript, which only updates its figures.
 //!
-//! `visitor` identifies the visitor, `form` parses submitted forms, `layout` is common to all pages,
-//! and `live` computes the figures.
+//! `visitor` identifies the visitor, `form` parses submitted forms, `layout` is common to all
+//! pages, and `live` computes the figures.
 
 mod again;
 mod ask;
