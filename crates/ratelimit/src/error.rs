@@ -131,11 +131,34 @@ pub enum QuotaError {
     /// The quota is valid, but the algorithm cannot apply it in Redis.
     #[cfg(feature = "redis")]
     #[error(transparent)]
-    Unsupported(#[from] crate::UnsupportedAlgorithm),
+    Unsupported(#[from] UnsupportedAlgorithm),
     /// The text is not of the form `100/minute`, `5/15m` or, where a burst is supported,
     /// `100/minute burst 20`.
     #[error("not a quota such as \"100/minute\" or \"5/15m\"")]
     Syntax,
+}
+
+/// The algorithm is valid but cannot be applied in Redis.
+#[cfg(feature = "redis")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnsupportedAlgorithm {
+    /// A window with this many segments would be a large value and slow down every check.
+    #[error("a sliding window of {segments} segments is above {max}")]
+    TooManySegments {
+        /// Number of segments of the window.
+        segments: u64,
+        /// Maximum number of segments per key.
+        max: u64,
+    },
+    /// The empty bucket needs so long to fill that a time in microseconds would not be exact.
+    #[error("a token bucket that fills in {fills_in:?} is above {max:?}")]
+    TooSlow {
+        /// Time in which the empty bucket fills.
+        fills_in: Duration,
+        /// Maximum time that is exact.
+        max: Duration,
+    },
 }
 
 /// The name is not one of `free`, `basic`, `premium`, `enterprise`.

@@ -101,6 +101,8 @@ pub use concurrency::{
 pub use concurrency::{ConcurrencyLayer, LimitConcurrency};
 pub use decision::{Allowance, Decision, Denial};
 pub use dynamic::{Adjustment, DynamicQuota, HealthSignal};
+#[cfg(feature = "redis")]
+pub use error::UnsupportedAlgorithm;
 pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
@@ -129,7 +131,7 @@ pub use quotas::{Quotas, QuotasError};
 #[cfg(feature = "redis")]
 pub use redis::{
     LeasedLimiter, LeasedLimiterBuilder, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
-    RedisTenantLimiterBuilder, UnsupportedAlgorithm,
+    RedisTenantLimiterBuilder,
 };
 #[cfg(all(feature = "redis", feature = "tokio"))]
 pub use redis::{PublishError, SharedQuotas};

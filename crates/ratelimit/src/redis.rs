@@ -13,7 +13,7 @@ mod tenant;
 
 use tidegate_redis::Value;
 
-pub use algorithm::{RedisAlgorithm, UnsupportedAlgorithm};
+pub use algorithm::RedisAlgorithm;
 pub use builder::RedisLimiterBuilder;
 pub(crate) use debit::Debit;
 pub use lease::{LeasedLimiter, LeasedLimiterBuilder};

@@ -7,7 +7,7 @@ use super::MAX_MICROS;
 use super::scripts::{Scripts, Time};
 use crate::{
     Algorithm, Allowance, Decision, Denial, FixedWindow, LeakyBucket, Quota, SlidingCounter, SlidingLog, SlidingWindow,
-    TokenBucket, Windows,
+    TokenBucket, UnsupportedAlgorithm, Windows,
 };
 
 /// An [`Algorithm`] that is also implemented as a script and makes the same decisions there.
@@ -15,28 +15,6 @@ use crate::{
 pub trait RedisAlgorithm: Algorithm + Copy + sealed::Sealed {}
 
 impl<A: Algorithm + Copy + sealed::Sealed> RedisAlgorithm for A {}
-
-/// The algorithm is valid but cannot be applied in Redis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UnsupportedAlgorithm {
-    /// A window with this many segments would be a large value and slow down every check.
-    #[error("a sliding window of {segments} segments is above {max}")]
-    TooManySegments {
-        /// Number of segments of the window.
-        segments: u64,
-        /// Maximum number of segments per key.
-        max: u64,
-    },
-    /// The empty bucket needs so long to fill that a time in microseconds would not be exact.
-    #[error("a token bucket that fills in {fills_in:?} is above {max:?}")]
-    TooSlow {
-        /// Time in which the empty bucket fills.
-        fills_in: Duration,
-        /// Maximum time that is exact.
-        max: Duration,
-    },
-}
 
 /// 14 bytes each, and slightly more than twice as many with leases and debits: below 30 KB.
 const MAX_SEGMENTS: u64 = 1_000;

@@ -3,8 +3,8 @@ use std::fmt;
 use tidegate_redis::{Client, ClockPrelude, Keyspace};
 
 use super::scripts::Time;
-use super::{RedisAlgorithm, RedisLimiter, UnsupportedAlgorithm};
-use crate::BlockPolicy;
+use super::{RedisAlgorithm, RedisLimiter};
+use crate::{BlockPolicy, UnsupportedAlgorithm};
 
 /// Builder of a [`RedisLimiter`]; see [`RedisLimiter::builder`].
 pub struct RedisLimiterBuilder<A> {

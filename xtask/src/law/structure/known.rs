@@ -18,7 +18,6 @@ const fn row(place: &'static str, rule: Rule, number: usize) -> Known {
 }
 
 pub(super) const KNOWN: &[Known] = &[
-    row("crates/ratelimit", Cycle, 16),
     row("crates/service/domain", Cycle, 5),
     row("crates/service/server", Cycle, 4),
     row("crates/cache", CrateLines, 21),
