@@ -22,7 +22,7 @@ use tidegate_benches::{Order, SameClock, Stopwatch, brief, side_by_side};
 use tidegate_ratelimit::{
     Algorithm, BlockPolicy, Clock, Decision, FixedWindow, LeakyBucket, Limiter, ManualClock, MemoryLimiter,
     MemoryLimiterBuilder, MemoryTenantLimiter, Quota, QuotaError, Quotas, RedisLimiter, SingleLimiter, SlidingCounter,
-    SlidingLog, SlidingWindow, SystemClock, TenantLimiter, TenantPlan, TierLimits, Timestamp, TokenBucket, Windows,
+    SlidingLog, SlidingWindow, TenantLimiter, TenantPlan, TierLimits, Timestamp, TokenBucket, Windows,
 };
 use tidegate_redis::{Client, Config, Keyspace, Role, Script};
 use tidegate_testkit::redis::RedisServer;
@@ -50,7 +50,7 @@ fn main() {
 fn unkeyed(criterion: &mut Criterion) {
     let quota = good(Quota::per_second(100_000_000));
     let mut group = criterion.benchmark_group("check without a key");
-    let still = good(SingleLimiter::with_clock(quota, ManualClock::default()));
+    let still = good(SingleLimiter::with_clock(quota, Clock::from(ManualClock::new())));
     group.bench_function("tidegate, clock stands still", |bencher| bencher.iter(|| still.admits(1)));
     let theirs = RateLimiter::direct_with_clock(foreign(PLENTY), FakeRelativeClock::default());
     group.bench_function("governor, clock stands still", |bencher| bencher.iter(|| theirs.check().is_ok()));
@@ -124,9 +124,9 @@ fn keyed(criterion: &mut Criterion) {
     bench("nothing but picking the key", &|key| !key.is_empty());
     let ours = bucket().build();
     bench("tidegate token bucket, SystemClock", &|key| allowed(&ours, key));
-    let ours = bucket().clock(ManualClock::new(Timestamp::from_micros(START))).build();
+    let ours = bucket().clock(ManualClock::at(Timestamp::from_micros(START))).build();
     bench("tidegate token bucket, clock stands still", &|key| allowed(&ours, key));
-    let ours = bucket().clock(SameClock::default()).build();
+    let ours = bucket().clock(Clock::from_source(SameClock::default())).build();
     bench("tidegate token bucket, QuantaClock", &|key| allowed(&ours, key));
     let ours = window().build();
     bench("tidegate sliding window, SystemClock", &|key| allowed(&ours, key));
@@ -145,9 +145,9 @@ fn keyed(criterion: &mut Criterion) {
     bench("governor, clock stands still", &|key| theirs.check_key(key).is_ok());
 
     let mut group = criterion.benchmark_group("reading the clock");
-    let (ours, theirs) = (SystemClock::new(), QuantaClock::default());
+    let (ours, theirs) = (Clock::system(), QuantaClock::default());
     group.bench_function("tidegate SystemClock", |bencher| {
-        bencher.iter(|| ours.now());
+        bencher.iter(|| ours.steady());
     });
     group.bench_function("governor QuantaClock", |bencher| bencher.iter(|| clock::Clock::now(&theirs)));
 }
@@ -206,7 +206,7 @@ fn tenants(criterion: &mut Criterion) {
             });
         }
     };
-    let three = MemoryTenantLimiter::new(SystemClock::new(), ROOM);
+    let three = MemoryTenantLimiter::new(Clock::system(), ROOM);
     bench("minute, hour and day in one step", &|key| tenant_allowed(&three, key, &limits));
     let minute = MemoryLimiter::builder("minute", SlidingWindow::new(good(Quota::per_minute(u64::from(PLENTY)))))
         .max_keys(ROOM)

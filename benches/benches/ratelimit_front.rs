@@ -36,7 +36,7 @@ fn main() {
 
 fn front_door(criterion: &mut Criterion, keys: &[String], order: &Order) {
     let light = || FrontDoor::builder("ddos").quota(plenty());
-    let (door, still) = (light().build(), light().clock(ManualClock::new(START)).build());
+    let (door, still) = (light().build(), light().clock(ManualClock::at(START)).build());
     let bucket = MemoryLimiter::builder("bench", TokenBucket::new(plenty())).max_keys(ROOM).build();
     for threads in [1, 2] {
         let mut bench = |name: &str, check: &(dyn Fn(&String) -> bool + Sync)| {
@@ -71,7 +71,7 @@ fn new_keys(criterion: &mut Criterion, keys: &[String], order: &Order) {
     };
     bench("the limiter behind alone", &|key| checks(&bare, key));
     bench("behind the filter", &|key| checks(&capped, key));
-    let refuses = NewKeys::builder(inner(), 1).expect("a good cap").clock(ManualClock::new(START)).build();
+    let refuses = NewKeys::builder(inner(), 1).expect("a good cap").clock(ManualClock::at(START)).build();
     let _ = checks(&refuses, "first");
     bench("beyond the cap, in the shared bucket", &|key| checks(&refuses, key));
 }

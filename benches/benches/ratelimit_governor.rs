@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use governor::clock::FakeRelativeClock;
 use governor::{DefaultKeyedRateLimiter, RateLimiter};
 use tidegate_benches::{Comparison, Order, SameClock};
-use tidegate_ratelimit::{ManualClock, MemoryLimiter, Quota, SingleLimiter, TokenBucket};
+use tidegate_ratelimit::{Clock, ManualClock, MemoryLimiter, Quota, SingleLimiter, TokenBucket};
 
 const KEYS: u32 = 100_000;
 /// Twice the keys, so that nothing is evicted.
@@ -28,7 +28,7 @@ fn main() {
 }
 
 fn unkeyed() {
-    let still = SingleLimiter::with_clock(quota(), ManualClock::default()).expect("slow enough");
+    let still = SingleLimiter::with_clock(quota(), Clock::from(ManualClock::new())).expect("slow enough");
     let theirs = RateLimiter::direct_with_clock(foreign(), FakeRelativeClock::default());
     let clockless = Comparison::in_turns(
         ROUNDS,
@@ -75,7 +75,7 @@ fn keyed() {
     let ours = bucket().clock(ManualClock::default()).build();
     compare("clock stands still", &ours, &|key| theirs.check_key(key).is_ok());
     let theirs: DefaultKeyedRateLimiter<String> = RateLimiter::keyed(foreign());
-    let ours = bucket().clock(SameClock::default()).build();
+    let ours = bucket().clock(Clock::from_source(SameClock::default())).build();
     compare("QuantaClock", &ours, &|key| theirs.check_key(key).is_ok());
 }
 

@@ -1,7 +1,9 @@
 //! The clock of governor on both sides of a comparison.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use governor::clock::{Clock as _, QuantaClock, QuantaInstant, Reference as _};
-use tidegate_ratelimit::{Clock, Timestamp};
+use tidegate_ratelimit::ClockSource;
 
 /// governor's clock, for both sides.
 pub struct SameClock(QuantaClock, QuantaInstant);
@@ -15,12 +17,12 @@ impl Default for SameClock {
     }
 }
 
-impl Clock for SameClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.nanos() / 1_000)
+impl ClockSource for SameClock {
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.now().duration_since(self.1).as_u64())
     }
 
-    fn nanos(&self) -> u64 {
-        self.0.now().duration_since(self.1).as_u64()
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + self.now()
     }
 }

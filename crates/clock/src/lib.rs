@@ -144,6 +144,18 @@ impl Clock {
     }
 }
 
+/// For code that takes a [`Source`] as a type parameter.
+impl Source for Clock {
+    #[inline]
+    fn now(&self) -> Duration {
+        Self::now(self)
+    }
+
+    fn wall(&self) -> SystemTime {
+        Self::wall(self)
+    }
+}
+
 /// The system clock.
 impl Default for Clock {
     fn default() -> Self {

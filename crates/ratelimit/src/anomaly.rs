@@ -3,13 +3,12 @@
 mod history;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::whole_micros;
 use crate::limiter::ensure_short;
 use crate::store::{Standing, Store};
-use crate::{CheckError, Clock, SystemClock, Timestamp};
+use crate::timestamp::whole_micros;
+use crate::{CheckError, Clock, Timestamp};
 
 pub use history::Habit;
 
@@ -68,7 +67,7 @@ use history::{History, Rule};
 /// Cost: a lock on one shard and a few arithmetic operations. Allocates only for a new key.
 pub struct AnomalyDetector {
     rule: Rule,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     store: Store<History>,
 }
 
@@ -76,7 +75,7 @@ pub struct AnomalyDetector {
 pub struct AnomalyDetectorBuilder {
     rule: Rule,
     max_keys: usize,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
 }
 
 /// A flagged key.
@@ -118,10 +117,10 @@ impl AnomalyDetectorBuilder {
         self
     }
 
-    /// Sets the clock; [`SystemClock`] by default.
+    /// Sets the clock; the system clock by default.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -134,11 +133,7 @@ impl AnomalyDetectorBuilder {
 impl AnomalyDetector {
     /// Returns a builder for a detector.
     pub fn builder() -> AnomalyDetectorBuilder {
-        AnomalyDetectorBuilder {
-            rule: Rule::default(),
-            max_keys: DEFAULT_MAX_KEYS,
-            clock: Arc::new(SystemClock::new()),
-        }
+        AnomalyDetectorBuilder { rule: Rule::default(), max_keys: DEFAULT_MAX_KEYS, clock: Clock::system() }
     }
 
     /// Counts `count` requests of a key now, and returns the resulting assessment.
@@ -148,7 +143,7 @@ impl AnomalyDetector {
     pub fn observe(&self, key: &str, count: u64) -> Result<Habit, CheckError> {
         ensure_short(key)?;
         let mut place = self.store.lock(key);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let standing = |history: &History| standing(&self.rule, history, now);
         place.with(standing, || History::new(&self.rule, now), |history| history.count(&self.rule, now, count))
     }
@@ -156,7 +151,7 @@ impl AnomalyDetector {
     /// The assessment of a key. `None` if the key is unknown.
     pub fn habit(&self, key: &str) -> Option<Habit> {
         let place = self.store.lock(key);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         place.get().map(|history| history.at(&self.rule, now).habit())
     }
 
@@ -164,7 +159,7 @@ impl AnomalyDetector {
     /// from the start. Returns whether it was flagged.
     pub fn unflag(&self, key: &str) -> bool {
         let mut place = self.store.lock(key);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let Some((_, history)) = place.get_mut() else { return false };
         let was_flagged = matches!(history.at(&self.rule, now).habit(), Habit::Flagged { .. });
         if was_flagged {
@@ -181,7 +176,7 @@ impl AnomalyDetector {
     /// The keys that are currently flagged, the earliest first. Iterates over all keys: use it for
     /// dashboards, or once per interval.
     pub fn flagged(&self) -> Vec<Flag> {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let mut flags = Vec::new();
         self.store.visit(|key, history| {
             let history = history.at(&self.rule, now);

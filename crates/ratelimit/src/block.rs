@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Timestamp;
-use crate::clock::whole_micros;
+use crate::timestamp::whole_micros;
 
 /// How long a key that exceeds its limit is refused, and how that duration grows with repetition.
 ///

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::store::{Standing, Store};
-use crate::{CheckError, Clock, SystemClock};
+use crate::{CheckError, Clock, Timestamp};
 
 pub use gradient::{Gradient, Outcome};
 #[cfg(feature = "tower")]
@@ -66,7 +66,7 @@ pub struct ConcurrencyLimiter {
     name: String,
     rule: Concurrency,
     retry_after: Duration,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     store: Store<Arc<Slot>>,
     seed: RandomState,
 }
@@ -77,7 +77,7 @@ pub struct ConcurrencyLimiterBuilder {
     rule: Concurrency,
     retry_after: Duration,
     max_keys: usize,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
 }
 
 /// Reason why no permit was acquired.
@@ -131,10 +131,10 @@ impl ConcurrencyLimiterBuilder {
         self
     }
 
-    /// Sets the clock; [`SystemClock`] by default. Only adaptive limits read it.
+    /// Sets the clock; the system clock by default. Only adaptive limits read it.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -153,7 +153,7 @@ impl ConcurrencyLimiter {
             rule,
             retry_after: DEFAULT_RETRY_AFTER,
             max_keys: DEFAULT_MAX_KEYS,
-            clock: Arc::new(SystemClock::new()),
+            clock: Clock::system(),
         }
     }
 
@@ -209,7 +209,7 @@ impl ConcurrencyLimiter {
         match self.rule {
             Concurrency::Fixed(limit) => Slot::new(limit.get(), None),
             Concurrency::Adaptive(gradient) => {
-                let state = gradient.begin(self.clock.now(), self.seed.hash_one(key));
+                let state = gradient.begin(Timestamp::now(&self.clock), self.seed.hash_one(key));
                 Slot::new(Gradient::limit(&state), Some(Course::new(gradient, state)))
             }
         }

@@ -6,7 +6,7 @@ mod limiter;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Clock, Limiter, Quota, QuotaError, SystemClock};
+use crate::{Clock, Limiter, Quota, QuotaError, Timestamp};
 
 pub use adjustment::Adjustment;
 
@@ -59,7 +59,7 @@ impl<F: Fn() -> f64 + Send + Sync> HealthSignal for F {
 pub struct DynamicQuota<L: ?Sized> {
     limiter: Arc<L>,
     adjustment: Adjustment,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     course: Mutex<Course>,
 }
 
@@ -71,16 +71,17 @@ struct Course {
 impl<L: Limiter + ?Sized> DynamicQuota<L> {
     /// Adjusts the current quota of `limiter`.
     pub fn new(limiter: Arc<L>, adjustment: Adjustment) -> Self {
-        let clock = Arc::new(SystemClock::new());
-        let course = Mutex::new(Course { base: limiter.quota(), state: adjustment.begin(clock.now()) });
+        let clock = Clock::system();
+        let course = Mutex::new(Course { base: limiter.quota(), state: adjustment.begin(Timestamp::now(&clock)) });
         Self { limiter, adjustment, clock, course }
     }
 
-    /// Sets the clock; [`SystemClock`] by default.
+    /// Sets the clock; the system clock by default.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.course.get_mut().unwrap_or_else(PoisonError::into_inner).state = self.adjustment.begin(clock.now());
-        self.clock = Arc::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        let now = Timestamp::now(&self.clock);
+        self.course.get_mut().unwrap_or_else(PoisonError::into_inner).state = self.adjustment.begin(now);
         self
     }
 
@@ -92,7 +93,7 @@ impl<L: Limiter + ?Sized> DynamicQuota<L> {
     pub fn observe(&self, score: f64) -> Result<Quota, QuotaError> {
         let mut course = self.lock();
         let mut state = course.state;
-        let has_changed = self.adjustment.step(&mut state, self.clock.now(), score);
+        let has_changed = self.adjustment.step(&mut state, Timestamp::now(&self.clock), score);
         let quota = course.base.part(state.permille());
         if has_changed {
             self.limiter.set_quota(quota)?;
@@ -114,7 +115,7 @@ impl<L: Limiter + ?Sized> DynamicQuota<L> {
     /// [`QuotaError`] if the limiter cannot apply the quota. Nothing changes then.
     pub fn set_share(&self, share: f64) -> Result<Quota, QuotaError> {
         let mut course = self.lock();
-        let state = self.adjustment.at(share, self.clock.now());
+        let state = self.adjustment.at(share, Timestamp::now(&self.clock));
         let quota = course.base.part(state.permille());
         self.limiter.set_quota(quota)?;
         course.state = state;

@@ -6,7 +6,6 @@ mod watch;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -85,7 +84,7 @@ use watch::Watch;
 pub struct FrontDoor {
     rule: ArcSwap<Rule>,
     share: u8,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     hasher: RandomState,
     sketch: Sketch,
     watch: Watch,
@@ -145,7 +144,7 @@ impl FrontDoor {
         let FrontDoorBuilder { name, quota, block, share, max_suspects, clock } = builder;
         let mut suspects = MemoryLimiter::builder(name, SlidingWindow::with_segments(quota, builder::SEGMENTS))
             .max_keys(max_suspects)
-            .clock(clock.clone());
+            .clock(&clock);
         if let Some(block) = block {
             suspects = suspects.block(block);
         }
@@ -179,7 +178,7 @@ impl FrontDoor {
         ensure_short(key)?;
         let rule = **self.rule.load();
         ensure_fits(cost, rule.quota.limit())?;
-        let (now, hash) = (self.clock.now(), self.hasher.hash_one(key));
+        let (now, hash) = (Timestamp::now(&self.clock), self.hasher.hash_one(key));
         if self.watch.holds(hash, now) {
             match self.suspects.check_now(key, cost) {
                 Err(CheckError::Full { .. }) => {}
@@ -229,7 +228,7 @@ impl FrontDoor {
     /// Marks a key as a suspect because the caller names it.
     fn name_suspect(&self, key: &str, length: Duration) {
         let hold = self.rule.load().hold();
-        self.watch.hold(self.hasher.hash_one(key), self.clock.now(), length.max(hold));
+        self.watch.hold(self.hasher.hash_one(key), Timestamp::now(&self.clock), length.max(hold));
     }
 }
 
@@ -265,7 +264,7 @@ impl Limiter for FrontDoor {
         ensure_short(key)?;
         let rule = **self.rule.load();
         ensure_fits(cost, rule.quota.limit())?;
-        let (now, hash) = (self.clock.now(), self.hasher.hash_one(key));
+        let (now, hash) = (Timestamp::now(&self.clock), self.hasher.hash_one(key));
         let estimate = self.sketch.estimate(Sketch::spot(hash), rule.pane(now));
         if self.watch.holds(hash, now) || estimate.saturating_add(cost) >= rule.threshold {
             return self.suspects.peek(key, cost).await;

@@ -58,7 +58,6 @@
 mod algorithm;
 mod anomaly;
 mod block;
-mod clock;
 mod concurrency;
 mod decision;
 mod dynamic;
@@ -83,6 +82,7 @@ mod store;
 #[cfg(feature = "redis")]
 mod tally;
 mod tenant;
+mod timestamp;
 #[cfg(feature = "tokio")]
 mod wait;
 
@@ -92,7 +92,6 @@ pub use algorithm::{
 };
 pub use anomaly::{AnomalyDetector, AnomalyDetectorBuilder, Flag, Habit};
 pub use block::BlockPolicy;
-pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use concurrency::{
     AcquireError, Concurrency, ConcurrencyLimiter, ConcurrencyLimiterBuilder, ConcurrencyStats, Gradient, Outcome,
     Permit,
@@ -139,5 +138,7 @@ pub use tenant::{
     MemoryTenantLimiter, Overrides, SeatDecision, Seats, TenantDecision, TenantLimiter, TenantPlan, TenantState,
     TenantUsage, Tier, TierLimits, WindowDecision, WindowUsage,
 };
+pub use tidegate_clock::{Clock, ManualClock, Source as ClockSource};
+pub use timestamp::Timestamp;
 #[cfg(feature = "tokio")]
 pub use wait::{Reservation, WaitError, until_ready};

@@ -5,7 +5,7 @@ mod known;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use crate::limiter::ensure_short;
 use crate::{
     Algorithm, CheckError, Clock, Decision, Limiter, LimiterStats, MemoryLimiter, Quota, QuotaError, Quotas,
-    SlidingWindow, SystemClock, Timestamp, TokenBucket, TokenBucketState,
+    SlidingWindow, Timestamp, TokenBucket, TokenBucketState,
 };
 use known::Known;
 
@@ -57,7 +57,7 @@ use known::Known;
 /// For a known key this adds one hash and access to one cache line, and no lock.
 pub struct NewKeys<L> {
     inner: L,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     hasher: RandomState,
     known: Known,
     cap: TokenBucket,
@@ -75,7 +75,7 @@ pub struct NewKeysBuilder<L> {
     overflow: Option<Quota>,
     max_known: usize,
     idle: Duration,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
 }
 
 const SHARED: &str = "new keys";
@@ -107,10 +107,10 @@ impl<L: Limiter> NewKeysBuilder<L> {
         self
     }
 
-    /// Sets the clock; [`SystemClock`] by default.
+    /// Sets the clock; the system clock by default.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -118,10 +118,9 @@ impl<L: Limiter> NewKeysBuilder<L> {
     pub fn build(self) -> NewKeys<L> {
         let Self { inner, cap, overflow, max_known, idle, clock } = self;
         let (cap, quota) = (TokenBucket::new(cap), overflow.unwrap_or(inner.quota()));
-        let shared =
-            MemoryLimiter::builder(inner.name(), SlidingWindow::new(quota)).max_keys(1).clock(Arc::clone(&clock));
+        let shared = MemoryLimiter::builder(inner.name(), SlidingWindow::new(quota)).max_keys(1).clock(&clock);
         NewKeys {
-            left: Mutex::new(cap.initial(clock.now())),
+            left: Mutex::new(cap.initial(Timestamp::now(&clock))),
             overflow: shared.build(),
             follows: overflow.is_none(),
             known: Known::new(max_known, idle),
@@ -146,7 +145,7 @@ impl<L: Limiter> NewKeys<L> {
             overflow: None,
             max_known: DEFAULT_MAX_KNOWN,
             idle: DEFAULT_IDLE,
-            clock: Arc::new(SystemClock::new()),
+            clock: Clock::system(),
         })
     }
 
@@ -165,7 +164,7 @@ impl<L: Limiter> NewKeys<L> {
         if ensure_short(key).is_err() {
             return true;
         }
-        let (now, hash) = (self.clock.now(), self.hasher.hash_one(key));
+        let (now, hash) = (Timestamp::now(&self.clock), self.hasher.hash_one(key));
         if self.known.see(hash, now) {
             return true;
         }
@@ -195,7 +194,7 @@ impl<L: Limiter> NewKeys<L> {
 
     /// Marks the key as a known regular: its requests are forwarded regardless of the cap.
     pub fn know(&self, key: &str) {
-        let (now, hash) = (self.clock.now(), self.hasher.hash_one(key));
+        let (now, hash) = (Timestamp::now(&self.clock), self.hasher.hash_one(key));
         if !self.known.see(hash, now) {
             self.known.add_regular(hash, now);
         }

@@ -168,7 +168,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { package: "tidegate-clock", may_import: &[] },
     // Never one another.
     Row { package: "tidegate-cache", may_import: &["tidegate-clock", "tidegate-redis"] },
-    Row { package: "tidegate-ratelimit", may_import: REDIS },
+    Row { package: "tidegate-ratelimit", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-queue", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-sync", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-perfmon", may_import: &["tidegate-clock"] },

@@ -6,7 +6,7 @@ use super::{Algorithm, ensure_fits, most_charged};
 use crate::{Allowance, CheckError, Decision, Denial, Quota, QuotaError, Timestamp};
 
 /// Counts per window. Windows begin at the multiples of the period since the clock's epoch. With
-/// [`SystemClock`](crate::SystemClock), an hour begins on the hour and a day at midnight UTC.
+/// [system clock](crate::Clock::system), an hour begins on the hour and a day at midnight UTC.
 ///
 /// Bound: at most `limit` in each window, and therefore at most `2 × limit` in any interval of one
 /// period. O(1) time, 16 bytes per key. There is no burst.

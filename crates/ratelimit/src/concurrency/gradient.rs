@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Timestamp;
-use crate::clock::whole_micros;
+use crate::timestamp::whole_micros;
 
 /// Determines how many concurrent requests a service can handle before they queue.
 ///

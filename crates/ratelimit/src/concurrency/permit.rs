@@ -40,7 +40,7 @@ pub struct Permit {
 }
 
 struct Started {
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     at: Timestamp,
     in_flight: u32,
 }
@@ -52,13 +52,13 @@ impl Slot {
 
     /// Acquires a permit, or returns the limit as an error. Must be called with the key's shard
     /// locked, so that the last permit is not acquired twice.
-    pub(super) fn take(slot: &Arc<Self>, clock: &Arc<dyn Clock>) -> Result<Permit, u32> {
+    pub(super) fn take(slot: &Arc<Self>, clock: &Clock) -> Result<Permit, u32> {
         let limit = slot.limit.load(Ordering::Relaxed);
         if slot.in_flight.load(Ordering::Acquire) >= limit {
             return Err(limit);
         }
         let in_flight = slot.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
-        let start = |_| Started { clock: Arc::clone(clock), at: clock.now(), in_flight };
+        let start = |_| Started { clock: clock.clone(), at: Timestamp::now(clock), in_flight };
         let started = slot.course.as_ref().map(start);
         Ok(Permit { slot: Arc::clone(slot), started, outcome: None })
     }
@@ -86,7 +86,8 @@ impl Drop for Permit {
         if let (Some(Started { clock, at, in_flight }), Some(course)) = (&self.started, &self.slot.course) {
             let mut state = course.state.lock().unwrap_or_else(PoisonError::into_inner);
             // Read while the lock is held, so that times are in order.
-            let sample = Sample { started: *at, ended: clock.now(), in_flight: *in_flight, outcome: self.outcome };
+            let sample =
+                Sample { started: *at, ended: Timestamp::now(clock), in_flight: *in_flight, outcome: self.outcome };
             course.gradient.observe(&mut state, sample);
             self.slot.limit.store(Gradient::limit(&state), Ordering::Relaxed);
         }

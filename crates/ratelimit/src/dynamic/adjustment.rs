@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Timestamp;
-use crate::clock::whole_micros;
+use crate::timestamp::whole_micros;
 
 /// Multiplies a quota's share by a factor while a service is unhealthy; adds to it while healthy.
 ///

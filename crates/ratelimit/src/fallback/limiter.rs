@@ -22,8 +22,7 @@ use crate::algorithm::ensure_fits;
 use crate::limiter::{DEFAULT_MAX_KEYS, Forgetting, Limiter, LimiterStats};
 use crate::tally::Tally;
 use crate::{
-    CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, SystemClock,
-    Timestamp,
+    CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, Timestamp,
 };
 
 /// Sends each check to Redis. While Redis cannot be reached, an [`OutagePolicy`] decides, within
@@ -74,7 +73,7 @@ struct Inner<A: RedisAlgorithm> {
     local: MemoryLimiter<A>,
     policy: OutagePolicy,
     patience: Patience,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
     known: Known,
     moment: Moment,
     debts: Debts,
@@ -92,7 +91,7 @@ pub struct FallbackLimiterBuilder<A: RedisAlgorithm> {
     patience: Duration,
     max_keys: usize,
     live: LiveProcesses,
-    clock: Arc<dyn Clock>,
+    clock: Clock,
 }
 
 impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
@@ -127,10 +126,10 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
         self
     }
 
-    /// Sets the clock for outages; [`SystemClock`] by default.
+    /// Sets the clock for outages; the system clock by default.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -140,7 +139,7 @@ impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
         let redis = shared.redis();
         let mut local = MemoryLimiter::builder(redis.name(), redis.algorithm().share(policy.parts()))
             .max_keys(max_keys)
-            .clock(clock.clone());
+            .clock(&clock);
         // Such a request may be within the limit. A block would outlast the outage on every node.
         if let Some(block) = redis.policy().filter(|_| policy.parts() == NonZeroU32::MIN) {
             local = local.block(block);
@@ -176,7 +175,7 @@ impl<A: RedisAlgorithm> FallbackLimiter<A> {
             patience: DEFAULT_PATIENCE,
             max_keys: DEFAULT_MAX_KEYS,
             live: LiveProcesses::default(),
-            clock: Arc::new(SystemClock::new()),
+            clock: Clock::system(),
         }
     }
 }
@@ -220,7 +219,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
             Ok(result) => result,
             // A peek does not begin a share, so it stores nothing.
             Err(error) if inner.counts() => {
-                let now = inner.clock.now();
+                let now = Timestamp::now(&inner.clock);
                 let here = match inner.seed(inner.known.look(key, now), now) {
                     Some(seed) => inner.local.peek_seeded(key, cost, seed),
                     None => inner.local.peek(key, cost).await,
@@ -279,7 +278,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         let inner = &self.inner;
         inner.local.block_now(key, duration)?;
-        let now = inner.clock.now();
+        let now = Timestamp::now(&inner.clock);
         // An earlier block may have been sent, and arrive after this one was set.
         let set = if inner.debts.forget_block(key) { Timestamp::MAX } else { now };
         let mut blocking = Blocking { inner, key, set, until: now.saturating_add(duration), is_owed: true };

@@ -22,8 +22,8 @@ use crate::limiter::{DEFAULT_MAX_KEYS, Forgetting};
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::{
-    CheckError, Clock, LimiterStats, RedisTenantLimiter, SeatDecision, SystemClock, TenantDecision, TenantLimiter,
-    TenantPlan, TenantUsage,
+    CheckError, Clock, LimiterStats, RedisTenantLimiter, SeatDecision, TenantDecision, TenantLimiter, TenantPlan,
+    TenantUsage, Timestamp,
 };
 
 /// Sends each request to Redis. While Redis cannot be reached, an [`OutagePolicy`] decides, as in
@@ -60,7 +60,7 @@ struct Inner {
     policy: OutagePolicy,
     patience: Patience,
     moment: Moment,
-    clock: Box<dyn Clock>,
+    clock: Clock,
     tenants: Store<Held>,
     /// Whether a tenant may have debts to Redis.
     is_owing: AtomicBool,
@@ -79,7 +79,7 @@ pub struct FallbackTenantLimiterBuilder {
     patience: Duration,
     max_keys: usize,
     live: LiveProcesses,
-    clock: Box<dyn Clock>,
+    clock: Clock,
 }
 
 impl FallbackTenantLimiterBuilder {
@@ -116,10 +116,10 @@ impl FallbackTenantLimiterBuilder {
         self
     }
 
-    /// Sets the clock for outages; [`SystemClock`] by default.
+    /// Sets the clock for outages; the system clock by default.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Box::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -153,7 +153,7 @@ impl FallbackTenantLimiter {
             patience: DEFAULT_PATIENCE,
             max_keys: DEFAULT_MAX_KEYS,
             live: LiveProcesses::default(),
-            clock: Box::new(SystemClock::new()),
+            clock: Clock::system(),
         }
     }
 }
@@ -314,7 +314,7 @@ impl TenantLimiter for FallbackTenantLimiter {
 
     /// Checks of this process, decided here or in Redis, and tenants in its memory.
     fn stats(&self) -> LimiterStats {
-        let now = self.inner.clock.now();
+        let now = Timestamp::now(&self.inner.clock);
         let held = self.inner.tenants.stats(|held| (0, held.share.blocked_for(now).is_some()));
         let LimiterStats { tracked_keys, blocked_keys, evicted_live, .. } = held;
         LimiterStats { tracked_keys, blocked_keys, evicted_live, ..self.inner.tally.stats() }

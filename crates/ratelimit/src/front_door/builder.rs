@@ -1,10 +1,9 @@
 use std::fmt;
 use std::num::NonZeroU16;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::FrontDoor;
-use crate::{BlockPolicy, Clock, Quota, SystemClock};
+use crate::{BlockPolicy, Clock, Quota};
 
 /// Builder of a [`FrontDoor`]; see [`FrontDoor::builder`].
 pub struct FrontDoorBuilder {
@@ -13,7 +12,7 @@ pub struct FrontDoorBuilder {
     pub(super) block: Option<BlockPolicy>,
     pub(super) share: u8,
     pub(super) max_suspects: usize,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Clock,
 }
 
 /// Segments of a suspect's window: a charge counts for at most a twentieth of the period longer,
@@ -37,7 +36,7 @@ impl FrontDoorBuilder {
             block: Some(BlockPolicy::fixed(DEFAULT_BLOCK)),
             share: DEFAULT_SHARE,
             max_suspects: DEFAULT_MAX_SUSPECTS,
-            clock: Arc::new(SystemClock::new()),
+            clock: Clock::system(),
         }
     }
 
@@ -79,10 +78,10 @@ impl FrontDoorBuilder {
         self
     }
 
-    /// Sets the clock; [`SystemClock`] by default.
+    /// Sets the clock; the system clock by default.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 

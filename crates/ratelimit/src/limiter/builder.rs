@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::{DEFAULT_MAX_KEYS, MemoryLimiter};
-use crate::{Algorithm, BlockPolicy, Clock, SystemClock};
+use crate::{Algorithm, BlockPolicy, Clock};
 
 /// Builder of a [`MemoryLimiter`]; see [`MemoryLimiter::builder`].
 pub struct MemoryLimiterBuilder<A> {
@@ -9,12 +9,12 @@ pub struct MemoryLimiterBuilder<A> {
     pub(super) algorithm: A,
     pub(super) policy: Option<BlockPolicy>,
     pub(super) max_keys: usize,
-    pub(super) clock: Box<dyn Clock>,
+    pub(super) clock: Clock,
 }
 
 impl<A: Algorithm> MemoryLimiterBuilder<A> {
     pub(super) fn new(name: String, algorithm: A) -> Self {
-        Self { name, algorithm, policy: None, max_keys: DEFAULT_MAX_KEYS, clock: Box::new(SystemClock::new()) }
+        Self { name, algorithm, policy: None, max_keys: DEFAULT_MAX_KEYS, clock: Clock::system() }
     }
 
     /// Blocks a key that exceeds its limit. By default it only waits until the cost fits again.
@@ -32,10 +32,10 @@ impl<A: Algorithm> MemoryLimiterBuilder<A> {
         self
     }
 
-    /// Sets the clock; [`SystemClock`] by default.
+    /// Sets the clock; the system clock by default.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Box::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Forgetting, Limiter, LimiterStats};
-use crate::clock::whole_micros;
 use crate::store::{Standing, Store};
-use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, Quotas, SystemClock, Timestamp};
+use crate::timestamp::whole_micros;
+use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, Quotas, Timestamp};
 
 /// Caches each denial of another limiter until its `retry_after`, and answers checks with the same
 /// or a higher cost from the cache. With Redis, such a refusal costs no command.
@@ -35,7 +35,7 @@ use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, Quotas, Syst
 /// none.
 pub struct DenyCache<L> {
     inner: L,
-    clock: Box<dyn Clock>,
+    clock: Clock,
     hold: u64,
     store: Store<Held>,
     refused: AtomicU64,
@@ -45,7 +45,7 @@ pub struct DenyCache<L> {
 /// Builder of a [`DenyCache`]; see [`DenyCache::builder`].
 pub struct DenyCacheBuilder<L> {
     inner: L,
-    clock: Box<dyn Clock>,
+    clock: Clock,
     hold: Duration,
     max_keys: usize,
 }
@@ -88,10 +88,10 @@ impl<L: Limiter> DenyCacheBuilder<L> {
         self
     }
 
-    /// Sets the clock; [`SystemClock`], which is monotonic, by default.
+    /// Sets the clock; the system clock, which is monotonic, by default.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Box::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -111,7 +111,7 @@ impl<L: Limiter> DenyCache<L> {
 
     /// Returns a builder for a cache of the denials of `inner`.
     pub fn builder(inner: L) -> DenyCacheBuilder<L> {
-        let clock = Box::new(SystemClock::new());
+        let clock = Clock::system();
         DenyCacheBuilder { inner, clock, hold: DEFAULT_HOLD, max_keys: DEFAULT_MAX_KEYS }
     }
 
@@ -131,7 +131,7 @@ impl<L: Limiter> DenyCache<L> {
     fn look(&self, key: &str, cost: u64, counts: bool) -> Look {
         let mut place = self.store.lock(key);
         let Some((_, held)) = place.get_mut() else { return Look::Ask { holds_other: false } };
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         if now >= held.until {
             return Look::Ask { holds_other: false };
         }
@@ -170,7 +170,7 @@ impl<L: Limiter> DenyCache<L> {
         if self.changes.of(key) != before {
             return;
         }
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         // A key above its limit when a block ends gets a strike, so the limiter must be called.
         let lasts = denial.blocked_for.unwrap_or(Duration::MAX).min(denial.retry_after);
         let until = now.saturating_add(Duration::from_micros(whole_micros(lasts).min(self.hold)));

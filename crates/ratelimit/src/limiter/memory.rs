@@ -30,7 +30,7 @@ pub struct MemoryLimiter<A: Algorithm> {
     /// Locked during a change of the quota, so that changes are sequential.
     changes: Mutex<A>,
     policy: Option<BlockPolicy>,
-    clock: Box<dyn Clock>,
+    clock: Clock,
     store: Store<Entry<A::State>, A>,
 }
 
@@ -97,7 +97,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
     ) -> Result<Decision, CheckError> {
         let mut place = self.store.lock(key);
         // Read under the lock, so that a key's times follow the order of its decisions.
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let result = match ensure_fits(cost, place.rule().capacity()) {
             Ok(()) => {
                 let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
@@ -126,7 +126,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
             Learn::Block if left.is_some() => false,
             Learn::Block | Learn::Nothing => return,
         };
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let learn = |_: &A, entry: &mut Entry<A::State>| {
             if is_newest || entry.block.left(now) < left {
                 let strikes = self.strikes(&entry.block, now);
@@ -151,7 +151,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
         seed: impl FnOnce() -> Option<Seed>,
     ) -> Result<Decision, CheckError> {
         let mut place = self.store.lock(key);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
         let adjust = |rule: &A, entry: &mut Entry<A::State>| {
             entry.seed(rule, seed());
@@ -170,7 +170,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
     ) -> Result<Decision, CheckError> {
         ensure_short(key)?;
         let mut place = self.store.lock(key);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let seed = seed();
         let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
         let adjust = |rule: &A, entry: &mut Entry<A::State>| {
@@ -190,7 +190,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
     pub(crate) fn peek_seeded(&self, key: &str, cost: u64, seed: Seed) -> Result<Decision, CheckError> {
         ensure_short(key)?;
         let place = self.store.lock(key);
-        let (now, rule) = (self.clock.now(), place.rule());
+        let (now, rule) = (Timestamp::now(&self.clock), place.rule());
         let mut entry = Entry::new(rule, now);
         entry.seed(rule, Some(seed));
         entry.block = place.get().map(|entry| entry.block).unwrap_or_default();
@@ -204,7 +204,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
 
     pub(crate) fn block_now(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         let mut place = self.store.lock(key);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let standing = |rule: &A, entry: &_| self.standing(rule, entry, now);
         let block = |_: &A, entry: &mut Entry<A::State>| {
             entry.block = Block::manual(now, duration, self.strikes(&entry.block, now));
@@ -216,7 +216,7 @@ impl<A: Algorithm> MemoryLimiter<A> {
     pub(crate) fn unblock_now(&self, key: &str) -> Result<bool, CheckError> {
         ensure_short(key)?;
         let mut place = self.store.lock(key);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         Ok(place.get_mut().is_some_and(|(_, entry)| {
             let block = std::mem::take(&mut entry.block);
             block.left(now).is_some()
@@ -292,7 +292,7 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
         let mut current = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let algorithm = current.with_quota(quota)?;
         let carry = |before: &A, entry: &mut Entry<A::State>, now| algorithm.carry_over(before, &mut entry.state, now);
-        self.store.change(&algorithm, || self.clock.now(), carry);
+        self.store.change(&algorithm, || Timestamp::now(&self.clock), carry);
         self.quota.store(Arc::new(algorithm.quota()));
         *current = algorithm;
         Ok(())
@@ -305,7 +305,7 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         ensure_short(key)?;
         let place = self.store.lock(key);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         match place.get() {
             Some(entry) => Self::look(place.rule(), entry, now, cost),
             None => Self::look(place.rule(), &Entry::new(place.rule(), now), now, cost),
@@ -334,7 +334,7 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
 
     fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
         let mut place = self.store.lock(key);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let (rule, entry) = place.get_mut().filter(|(_, entry)| entry.block.left(now).is_some())?;
         let decision =
             ensure_fits(cost, rule.capacity()).and_then(|()| Self::decide((rule, key), entry, now, cost, None));
@@ -344,7 +344,7 @@ impl<A: Algorithm> Limiter for MemoryLimiter<A> {
     }
 
     fn stats(&self) -> LimiterStats {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         self.store.stats(|entry| (entry.denied.into(), entry.block.left(now).is_some()))
     }
 }

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use tidegate_clock::Source;
+
 use crate::algorithm::ensure_fits;
-use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError, SystemClock};
+use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError};
 
 /// A token bucket without keys, stored in one atomic integer. Use it for calls that a process makes
 /// as a whole, for example to another service.
@@ -18,7 +20,7 @@ use crate::{Allowance, CheckError, Clock, Decision, Denial, Quota, QuotaError, S
 ///
 /// A check costs one multiplication and one compare-and-exchange, which is repeated if another
 /// thread was faster. It never waits. Quotas of whole nanoseconds per unit need no multiplication.
-pub struct SingleLimiter<C = SystemClock> {
+pub struct SingleLimiter<C = Clock> {
     quota: Quota,
     clock: C,
     /// Time of creation, in nanoseconds.
@@ -42,12 +44,12 @@ const MOST: u64 = 1 << 62;
 const MAX_SHIFT: u32 = 40;
 
 impl SingleLimiter {
-    /// Applies `quota` with the [`SystemClock`].
+    /// Applies `quota` with the system clock.
     ///
     /// # Errors
     /// [`QuotaError::TooFast`] if the rate is above [`SingleLimiter::MAX_PER_SECOND`].
     pub fn new(quota: Quota) -> Result<Self, QuotaError> {
-        Self::with_clock(quota, SystemClock::new())
+        Self::with_clock(quota, Clock::system())
     }
 }
 
@@ -56,7 +58,7 @@ impl<C> SingleLimiter<C> {
     pub const MAX_PER_SECOND: u64 = 700_000_000;
 }
 
-impl<C: Clock> SingleLimiter<C> {
+impl<C: Source> SingleLimiter<C> {
     /// Applies `quota` with `clock`, a type parameter so that the compiler can inline it.
     ///
     /// # Errors
@@ -84,7 +86,7 @@ impl<C: Clock> SingleLimiter<C> {
         // Both are at most `MOST`.
         let [unit, length] =
             [unit, unit * u128::from(quota.burst_size())].map(|parts| i64::try_from(parts).unwrap_or(i64::MAX));
-        let begun = clock.nanos();
+        let begun = nanos(&clock);
         Ok(Self { quota, clock, begun, rate, unit, length, full_at: AtomicI64::new(0) })
     }
 
@@ -135,7 +137,7 @@ impl<C: Clock> SingleLimiter<C> {
     /// The current time, in parts since creation.
     #[inline]
     fn parts(&self) -> i64 {
-        let nanos = match self.clock.nanos().checked_sub(self.begun) {
+        let nanos = match nanos(&self.clock).checked_sub(self.begun) {
             Some(nanos) if nanos < HORIZON => nanos,
             Some(_) => HORIZON,
             None => return self.parts_before(),
@@ -151,7 +153,7 @@ impl<C: Clock> SingleLimiter<C> {
     // A separate cold function, so that the common path stays short.
     #[cold]
     fn parts_before(&self) -> i64 {
-        let nanos = self.begun.saturating_sub(self.clock.nanos()).min(HORIZON);
+        let nanos = self.begun.saturating_sub(nanos(&self.clock)).min(HORIZON);
         if self.rate == 0 {
             return -nanos.cast_signed();
         }
@@ -214,6 +216,12 @@ impl<C: Clock> SingleLimiter<C> {
         let micros = (u128::from(parts.cast_unsigned()) * u128::from(self.quota.period_micros())).div_ceil(per_micro);
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
+}
+
+/// Nanoseconds since the origin of `clock`.
+#[inline]
+fn nanos(clock: &impl Source) -> u64 {
+    u64::try_from(clock.now().as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<C> fmt::Debug for SingleLimiter<C> {

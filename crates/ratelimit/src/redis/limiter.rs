@@ -12,9 +12,9 @@ use super::algorithm::FIGURES;
 use super::scripts::Scripts;
 use super::{MAX_MICROS, RedisAlgorithm, RedisLimiterBuilder, ensure_short, figures};
 use crate::algorithm::ensure_fits;
-use crate::clock::whole_micros;
 use crate::limiter::{Limiter, LimiterStats};
 use crate::tally::Tally;
+use crate::timestamp::whole_micros;
 use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError, Quotas};
 
 /// A [`Limiter`] whose states are stored in Redis: all processes with the same name and keyspace

@@ -10,9 +10,9 @@ use super::algorithm::of_window;
 use super::plan::{pack, unpack};
 use super::scripts::Time;
 use super::{MAX_MICROS, ensure_short};
-use crate::clock::whole_micros;
 use crate::tally::Tally;
 use crate::tenant::{decision, windows};
+use crate::timestamp::whole_micros;
 use crate::{
     BlockPolicy, CheckError, LimiterStats, Quota, SeatDecision, Seats, StoreError, TenantDecision, TenantLimiter,
     TenantPlan, TenantUsage,

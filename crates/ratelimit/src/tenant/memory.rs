@@ -36,7 +36,7 @@ use crate::{BlockPolicy, CheckError, Clock, LimiterStats, Timestamp};
 /// # }
 /// ```
 pub struct MemoryTenantLimiter {
-    clock: Box<dyn Clock>,
+    clock: Clock,
     policy: Option<BlockPolicy>,
     store: Store<Entry>,
 }
@@ -50,8 +50,8 @@ struct Entry {
 impl MemoryTenantLimiter {
     /// Creates a limiter for at most `max_keys` tenants; zero counts as one. Hours and days begin
     /// according to `clock`.
-    pub fn new(clock: impl Clock, max_keys: usize) -> Self {
-        Self { clock: Box::new(clock), policy: None, store: Store::new(max_keys) }
+    pub fn new(clock: impl Into<Clock>, max_keys: usize) -> Self {
+        Self { clock: clock.into(), policy: None, store: Store::new(max_keys) }
     }
 
     /// Blocks a tenant that exceeds its quota. By default it only waits until the cost fits again.
@@ -65,7 +65,7 @@ impl MemoryTenantLimiter {
     fn change<R>(&self, tenant: &str, work: impl FnOnce(&mut TenantState, Timestamp) -> R) -> Result<R, CheckError> {
         let mut place = self.store.lock(tenant);
         // Read under the lock, so that a tenant's times follow the order of its decisions.
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         place.with(|entry| self.standing(entry, now), Entry::default, |entry| work(&mut entry.state, now))
     }
 
@@ -77,7 +77,7 @@ impl MemoryTenantLimiter {
     ) -> Result<R, CheckError> {
         ensure_short(tenant)?;
         let mut place = self.store.lock(tenant);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let mut none = TenantState::default();
         Ok(work(place.get_mut().map_or(&mut none, |(_, entry)| &mut entry.state), now))
     }
@@ -85,7 +85,7 @@ impl MemoryTenantLimiter {
     fn look<R>(&self, tenant: &str, work: impl FnOnce(&TenantState, Timestamp) -> R) -> Result<R, CheckError> {
         ensure_short(tenant)?;
         let place = self.store.lock(tenant);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         Ok(match place.get() {
             Some(entry) => work(&entry.state, now),
             None => work(&TenantState::default(), now),
@@ -108,7 +108,7 @@ impl MemoryTenantLimiter {
 impl TenantLimiter for MemoryTenantLimiter {
     async fn check(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
         let mut place = self.store.lock(tenant);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let standing = |entry: &Entry| self.standing(entry, now);
         let decide = |entry: &mut Entry| {
             let decision = entry.state.check_under(self.policy, tenant, plan, now, cost)?;
@@ -158,7 +158,7 @@ impl TenantLimiter for MemoryTenantLimiter {
     async fn reset(&self, tenant: &str) -> Result<bool, CheckError> {
         ensure_short(tenant)?;
         let mut place = self.store.lock(tenant);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let Some((_, entry)) = place.get_mut() else { return Ok(false) };
         let was_known = entry.state.reset(self.policy, now);
         entry.denied = 0;
@@ -189,7 +189,7 @@ impl TenantLimiter for MemoryTenantLimiter {
     }
 
     fn stats(&self) -> LimiterStats {
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         self.store.stats(|entry| (entry.denied, entry.state.blocked_for(now).is_some()))
     }
 }

@@ -28,7 +28,7 @@ struct Call {
 
 /// Number of responses in time for each second, with `per_second` requests per second.
 fn goodput(limiter: Option<Gradient>, services: &[Service], per_second: u64, seconds: u64, seed: u64) -> Vec<u64> {
-    let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));
+    let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
     let start = 1_700_000_000_000_000;
     let limiter = limiter.map(|gradient| {
         ConcurrencyLimiter::builder("db", Concurrency::Adaptive(gradient)).clock(clock.clone()).build()

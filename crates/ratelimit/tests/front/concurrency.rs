@@ -105,7 +105,7 @@ fn rounds(limiter: &ConcurrencyLimiter, clock: &ManualClock, millis: u64, count:
 }
 
 fn adaptive() -> (ConcurrencyLimiter, ManualClock) {
-    let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));
+    let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
     let builder = ConcurrencyLimiter::builder("db", Concurrency::Adaptive(Gradient::new()));
     (builder.clock(clock.clone()).build(), clock)
 }

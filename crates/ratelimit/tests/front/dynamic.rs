@@ -13,7 +13,7 @@ use crate::now;
 type Api = MemoryLimiter<FixedWindow>;
 
 fn world() -> (Arc<Api>, DynamicQuota<Api>, ManualClock) {
-    let clock = ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000));
+    let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
     let algorithm = FixedWindow::new(Quota::per_day(1_000).unwrap());
     let limiter = Arc::new(MemoryLimiter::builder("api", algorithm).clock(clock.clone()).build());
     let quota = DynamicQuota::new(Arc::clone(&limiter), Adjustment::default()).clock(clock.clone());

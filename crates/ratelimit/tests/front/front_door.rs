@@ -21,7 +21,7 @@ const FIXED: u64 = 3 << 20;
 const EACH_SUSPECT: u64 = 1_024;
 
 fn clock() -> ManualClock {
-    ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000))
+    ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000))
 }
 
 fn door(clock: &ManualClock) -> FrontDoor {

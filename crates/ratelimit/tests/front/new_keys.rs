@@ -12,7 +12,7 @@ use crate::now;
 const CAP: u64 = 50;
 
 fn clock() -> ManualClock {
-    ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000))
+    ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000))
 }
 
 fn capped(clock: &ManualClock) -> NewKeys<MemoryLimiter<FixedWindow>> {

@@ -109,7 +109,7 @@ fn a_manual_block_lasts_as_long_as_it_says() {
 
 #[test]
 fn a_clock_set_back_does_not_prolong_a_block() {
-    let clock = ManualClock::new(Timestamp::from_micros(1_000_000_000_000));
+    let clock = ManualClock::at(Timestamp::from_micros(1_000_000_000_000));
     let limiter = limiter(&clock);
     let _ = go_over(&limiter);
     clock.set(Timestamp::from_micros(5_000_000));

@@ -16,7 +16,7 @@ const EACH: u64 = 2_000;
 const LIMIT: u64 = 7_001;
 
 fn clock() -> ManualClock {
-    ManualClock::new(Timestamp::from_micros(1_000_000_000))
+    ManualClock::at(Timestamp::from_micros(1_000_000_000))
 }
 
 /// Runs `check` from all threads at once and sums the admissions.

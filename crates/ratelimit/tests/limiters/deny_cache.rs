@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::MAX;
 
 fn clock() -> ManualClock {
-    ManualClock::new(Timestamp::from_micros(1_700_000_000_000_000))
+    ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000))
 }
 
 fn one_an_hour(clock: &ManualClock) -> MemoryLimiter<SlidingWindow> {

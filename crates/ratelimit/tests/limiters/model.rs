@@ -89,7 +89,7 @@ fn ticks(count: u64) -> Duration {
 proptest! {
     #[test]
     fn agrees_with_the_model(operations in operations()) {
-        let clock = ManualClock::new(Timestamp::from_micros(1_000_000));
+        let clock = ManualClock::at(Timestamp::from_micros(1_000_000));
         let policy = BlockPolicy::fixed(ticks(BLOCK)).escalate(ticks(CAP), ticks(DECAY));
         let quota = Quota::new(LIMIT, ticks(WINDOW))?;
         let limiter = MemoryLimiter::builder("model", FixedWindow::new(quota)).block(policy).clock(clock.clone()).build();

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use tidegate_ratelimit::{
-    Algorithm, CheckError, Clock, ManualClock, Quota, QuotaError, SingleLimiter, Timestamp, TokenBucket,
+    Algorithm, CheckError, Clock, ClockSource, ManualClock, Quota, QuotaError, SingleLimiter, Timestamp, TokenBucket,
 };
 
 fn quota(limit: u64, period: u64, burst: u64) -> Quota {
@@ -45,14 +45,15 @@ proptest! {
     /// Small quotas have parts so fine that no rounding is visible.
     #[test]
     fn decides_as_the_token_bucket((quota, steps) in quota_and_steps(), built in prop_oneof![Just(0), 0..1_000_000_000_u64]) {
-        let clock = ManualClock::new(Timestamp::from_micros(built));
-        let single = SingleLimiter::with_clock(quota, clock.clone())?;
+        let clock = ManualClock::new();
+        clock.set(Timestamp::from_micros(built));
+        let single = SingleLimiter::with_clock(quota, Clock::from(&clock))?;
         let bucket = TokenBucket::new(quota);
-        let mut state = bucket.initial(clock.now());
+        let mut state = bucket.initial(Timestamp::now(&clock));
         for step in steps {
             match step {
                 Step::Check(cost) => {
-                    let (single, bucket) = (single.check(cost), bucket.check(&mut state, clock.now(), cost));
+                    let (single, bucket) = (single.check(cost), bucket.check(&mut state, Timestamp::now(&clock), cost));
                     prop_assert_eq!(single.as_ref().err(), bucket.as_ref().err());
                     let (Ok(single), Ok(bucket)) = (single, bucket) else { continue };
                     prop_assert_eq!((single.is_allowed(), single.remaining()), (bucket.is_allowed(), bucket.remaining()));
@@ -63,7 +64,7 @@ proptest! {
                 }
                 Step::Advance(micros) => clock.advance(Duration::from_micros(micros)),
                 Step::SetBack(micros) => {
-                    clock.set(Timestamp::from_micros(clock.now().as_micros().saturating_sub(micros)));
+                    clock.set(Timestamp::from_micros(Timestamp::now(&clock).as_micros().saturating_sub(micros)));
                 }
             }
         }
@@ -80,7 +81,7 @@ proptest! {
     ) {
         let quota = quota(limit, seconds * 1_000_000, burst);
         let clock = ManualClock::default();
-        let single = SingleLimiter::with_clock(quota, clock.clone())?;
+        let single = SingleLimiter::with_clock(quota, Clock::from(&clock))?;
         clock.set(Timestamp::from_micros(start));
         let (mut admitted, mut now) = (0_u128, start);
         for gap in gaps {
@@ -113,7 +114,7 @@ fn the_rate_is_exact_from_one_a_day_to_ten_million_a_second() {
         let cost = (quota.limit() / 1_000).max(1);
         let quota = quota.burst(2 * cost).unwrap();
         let clock = ManualClock::default();
-        let single = SingleLimiter::with_clock(quota, clock.clone()).unwrap();
+        let single = SingleLimiter::with_clock(quota, Clock::from(&clock)).unwrap();
         let start = 50 * 366 * 86_400 * 1_000_000;
         clock.set(Timestamp::from_micros(start));
         let mut drawn = 0_u64;
@@ -124,14 +125,14 @@ fn the_rate_is_exact_from_one_a_day_to_ten_million_a_second() {
             }
         }
         let expected = u128::from(drawn - 2 * cost) * u128::from(quota.period_micros()) / u128::from(quota.limit());
-        let elapsed = u128::from(clock.now().as_micros() - start);
+        let elapsed = u128::from(Timestamp::now(&clock).as_micros() - start);
         assert!(elapsed.abs_diff(expected) * 1_000_000 <= expected, "{quota}: {elapsed} µs, not {expected}");
     }
 }
 
 #[test]
 fn threads_admit_exactly_the_burst() {
-    let single = SingleLimiter::with_clock(quota(1, 86_400_000_000, 100_000), ManualClock::default()).unwrap();
+    let single = SingleLimiter::with_clock(quota(1, 86_400_000_000, 100_000), Clock::from(ManualClock::new())).unwrap();
     let admitted = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -145,20 +146,23 @@ fn threads_admit_exactly_the_burst() {
 }
 
 /// Returns given times in order, like a thread that is delayed between reading and charging.
-#[derive(Default)]
-struct Readings(Mutex<VecDeque<u64>>);
+#[derive(Clone, Default)]
+struct Readings(Arc<Mutex<VecDeque<u64>>>);
 
-impl Clock for Readings {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(
-            self.0.lock().unwrap().pop_front().expect("a reading for each time that the clock is read"),
-        )
+impl ClockSource for Readings {
+    fn now(&self) -> Duration {
+        let micros = self.0.lock().unwrap().pop_front();
+        Duration::from_micros(micros.expect("a reading for each time that the clock is read"))
+    }
+
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH
     }
 }
 
 #[test]
 fn a_thread_that_was_held_up_gives_nothing_away() {
-    let readings = Arc::new(Readings::default());
+    let readings = Readings::default();
     let tell = |micros: &[u64]| readings.0.lock().unwrap().extend(micros);
     tell(&[0]);
     let single = SingleLimiter::with_clock(quota(1_000, 1_000_000, 1), readings.clone()).unwrap();
@@ -179,7 +183,7 @@ fn a_thread_that_was_held_up_gives_nothing_away() {
 fn the_ends_are_refused_or_cut() {
     let error = CheckError::CostExceedsLimit { cost: u64::MAX, limit: 5 };
     let clock = ManualClock::default();
-    let single = SingleLimiter::with_clock(quota(5, 1_000_000, 5), clock.clone()).unwrap();
+    let single = SingleLimiter::with_clock(quota(5, 1_000_000, 5), Clock::from(&clock)).unwrap();
     assert_eq!(
         (single.check(u64::MAX), single.peek(u64::MAX), single.admits(u64::MAX)),
         (Err(error.clone()), Err(error), false)
@@ -196,7 +200,7 @@ fn the_ends_are_refused_or_cut() {
         Quota::per_second(700_000_000).unwrap(),
         quota(Quota::MAX_LIMIT, 366 * 86_400_000_000, Quota::MAX_LIMIT),
     ] {
-        let single = SingleLimiter::with_clock(quota, ManualClock::default()).unwrap();
+        let single = SingleLimiter::with_clock(quota, Clock::from(ManualClock::new())).unwrap();
         assert!(single.admits(quota.burst_size()) && !single.admits(1), "{quota}");
         assert!(single.peek(1).unwrap().retry_after() > Some(Duration::ZERO));
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_ratelimit::{
-    BlockPolicy, CheckError, Clock, ManualClock, MemoryTenantLimiter, Overrides, TenantLimiter, TenantPlan,
-    TenantState, Tier, TierLimits, Timestamp,
+    BlockPolicy, CheckError, ManualClock, MemoryTenantLimiter, Overrides, TenantLimiter, TenantPlan, TenantState, Tier,
+    TierLimits, Timestamp,
 };
 
 use crate::now;
@@ -163,7 +163,7 @@ proptest! {
     /// minute, hour or day contains more than it allows. The usage is kept when the plan changes.
     #[test]
     fn a_thousand_lives_keep_every_promise(steps in life(), escalates in any::<bool>()) {
-        let clock = ManualClock::new(at(NOON));
+        let clock = ManualClock::at(at(NOON));
         let mut tenants = MemoryTenantLimiter::new(clock.clone(), 10);
         if escalates {
             let policy = BlockPolicy::fixed(Duration::from_secs(5)).escalate(Duration::from_mins(10), Duration::from_mins(5));
@@ -178,7 +178,7 @@ proptest! {
         // Admissions with their times, since the current plan applies and the clock is monotonic.
         let mut admitted = Vec::<(u64, u64)>::new();
         for step in steps {
-            let present = clock.now().as_micros();
+            let present = Timestamp::now(&clock).as_micros();
             let before = now(tenants.usage("t", &plan))?;
             match step {
                 Step::Check(cost) => {
@@ -272,7 +272,7 @@ fn the_hour_and_the_day_bind_in_their_turn() {
 
 #[test]
 fn a_change_of_tier_counts_at_once_and_keeps_the_usage() {
-    let clock = ManualClock::new(at(NOON));
+    let clock = ManualClock::at(at(NOON));
     let tenants = MemoryTenantLimiter::new(clock.clone(), 10);
     let [free, premium] = [Tier::Free, Tier::Premium].map(TenantPlan::from);
     for _ in 0..100 {
@@ -291,7 +291,7 @@ fn a_change_of_tier_counts_at_once_and_keeps_the_usage() {
 
 #[test]
 fn tenants_are_isolated_and_resettable_and_counted() {
-    let tenants = MemoryTenantLimiter::new(ManualClock::new(at(NOON)), 10);
+    let tenants = MemoryTenantLimiter::new(ManualClock::at(at(NOON)), 10);
     let limits = TenantPlan::try_new(Tier::Free, Overrides { per_minute: Some(2), ..Overrides::default() }).unwrap();
     for (tenant, allowed) in [("a", true), ("a", true), ("a", false), ("b", true), ("a", false)] {
         assert_eq!(now(tenants.check(tenant, &limits, 1)).unwrap().allowed, allowed);
@@ -309,7 +309,7 @@ fn tenants_are_isolated_and_resettable_and_counted() {
 /// If a clock starts at zero, so do the windows.
 #[test]
 fn usage_is_shown_per_window() {
-    let tenants = MemoryTenantLimiter::new(ManualClock::new(at(NOON)), 10);
+    let tenants = MemoryTenantLimiter::new(ManualClock::at(at(NOON)), 10);
     let limits = TenantPlan::from(Tier::Free);
     assert!(now(tenants.check("t1", &limits, 7)).unwrap().allowed);
     let json = serde_json::to_value(now(tenants.usage("t1", &limits)).unwrap().windows).unwrap();

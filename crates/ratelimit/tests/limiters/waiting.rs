@@ -1,10 +1,10 @@
 //! Waiting for an admission, with tokio's paused time and a clock that follows it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidegate_ratelimit::{
-    Clock, LeakyBucket, Limiter, MemoryLimiter, Quota, Reservation, SlidingWindow, Timestamp, WaitError, until_ready,
+    Clock, ClockSource, LeakyBucket, Limiter, MemoryLimiter, Quota, Reservation, SlidingWindow, WaitError, until_ready,
 };
 use tokio::time::Instant;
 
@@ -15,20 +15,30 @@ const fn ms(milliseconds: u64) -> Duration {
 /// Tokio's time.
 struct TokioClock(Instant);
 
-impl Clock for TokioClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_000_000_000).saturating_add(self.0.elapsed())
+impl ClockSource for TokioClock {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_000) + self.now()
     }
 }
 
 fn line(places: u64) -> Arc<dyn Limiter> {
     let quota = Quota::per_second(10).unwrap().burst(places).unwrap();
-    Arc::new(MemoryLimiter::builder("line", LeakyBucket::queue(quota)).clock(TokioClock(Instant::now())).build())
+    Arc::new(
+        MemoryLimiter::builder("line", LeakyBucket::queue(quota))
+            .clock(Clock::from_source(TokioClock(Instant::now())))
+            .build(),
+    )
 }
 
 fn window() -> MemoryLimiter<SlidingWindow> {
     let quota = Quota::per_second(2).unwrap();
-    MemoryLimiter::builder("window", SlidingWindow::new(quota)).clock(TokioClock(Instant::now())).build()
+    MemoryLimiter::builder("window", SlidingWindow::new(quota))
+        .clock(Clock::from_source(TokioClock(Instant::now())))
+        .build()
 }
 
 #[tokio::test(start_paused = true)]

@@ -120,7 +120,7 @@ fn policy(block: Option<Block>) -> Option<BlockPolicy> {
 async fn agree<A: RedisAlgorithm>(world: &World, algorithm: A, trace: &Trace) -> Result<(), TestCaseError> {
     static CASES: AtomicU64 = AtomicU64::new(0);
     let name = format!("case-{}", CASES.fetch_add(1, Ordering::Relaxed));
-    let clock = ManualClock::new(Timestamp::from_micros(trace.start));
+    let clock = ManualClock::at(Timestamp::from_micros(trace.start));
     let mut ours = RedisLimiter::builder(&name, algorithm, world.client.clone(), keyspace()).test_clock(test_clock());
     let mut theirs = MemoryLimiter::builder(&name, algorithm).clock(clock.clone());
     if let Some(policy) = policy(trace.block) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    BlockPolicy, CheckError, FallbackTenantLimiter, MAX_KEY_BYTES, MemoryTenantLimiter, Overrides, RedisTenantLimiter,
-    RedisTenantLimiterBuilder, SystemClock, TenantLimiter, TenantPlan, Tier,
+    BlockPolicy, CheckError, Clock, FallbackTenantLimiter, MAX_KEY_BYTES, MemoryTenantLimiter, Overrides,
+    RedisTenantLimiter, RedisTenantLimiterBuilder, TenantLimiter, TenantPlan, Tier,
 };
 use tokio::task::JoinSet;
 
@@ -20,7 +20,7 @@ fn each(world: &World, name: &str, policy: Option<BlockPolicy>) -> Vec<(&'static
         let builder = RedisTenantLimiter::builder(format!("{name}-{kind}"), world.client.clone(), keyspace());
         policy.into_iter().fold(builder, RedisTenantLimiterBuilder::block).build()
     };
-    let memory = MemoryTenantLimiter::new(SystemClock::new(), 1_000);
+    let memory = MemoryTenantLimiter::new(Clock::system(), 1_000);
     let memory = policy.into_iter().fold(memory, MemoryTenantLimiter::with_block);
     vec![
         ("memory", Box::new(memory)),

@@ -167,7 +167,7 @@ async fn shares_begin_with_what_was_left_and_debts_are_paid_once() {
 async fn debts_go_with_their_windows() {
     const DAY: u64 = 86_400_000_000;
     let mut world = World::start().await;
-    let clock = ManualClock::new(Timestamp::from_micros(25_000 * DAY));
+    let clock = ManualClock::at(Timestamp::from_micros(25_000 * DAY));
     let limiter =
         FallbackTenantLimiter::builder(tenants(&world.client)).policy(OutagePolicy::ALONE).clock(clock.clone()).build();
     let plan = plan(30, 1);

@@ -95,7 +95,7 @@ fn policy((base, escalation, jitter): (u64, Option<(u64, u64)>, u8)) -> BlockPol
 async fn agree(world: &World, trace: &Trace) -> Result<(), TestCaseError> {
     static CASES: AtomicU64 = AtomicU64::new(0);
     let name = format!("case-{}", CASES.fetch_add(1, Ordering::Relaxed));
-    let clock = ManualClock::new(Timestamp::from_micros(trace.start));
+    let clock = ManualClock::at(Timestamp::from_micros(trace.start));
     let mut ours = RedisTenantLimiter::builder(name, world.client.clone(), keyspace()).test_clock(test_clock());
     let mut theirs = MemoryTenantLimiter::new(clock.clone(), 10);
     if let Some(policy) = trace.block {

@@ -6,9 +6,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 use serde_json::Value;
 use tidegate_model::tenant::Plan;
-use tidegate_ratelimit::{
-    CheckError, Decision, ManualClock, MemoryTenantLimiter, TenantDecision, TenantLimiter, Tier, Timestamp,
-};
+use tidegate_ratelimit::{CheckError, Decision, ManualClock, MemoryTenantLimiter, TenantDecision, TenantLimiter, Tier};
 
 use super::super::again::Again;
 use super::super::form::number;
@@ -86,7 +84,7 @@ pub(super) fn show(limiters: &[Value], query: &LimitsQuery, outcomes: Option<&[O
 }
 
 async fn outcomes_of(app: &App, what: &str, cost: u64, apart: Duration) -> Result<Vec<Outcome>, Problem> {
-    let clock = ManualClock::new(Timestamp::default());
+    let clock = ManualClock::new();
     // Not at time zero, where the window before the first would be missing.
     clock.advance(Duration::from_secs(1_000_000));
     let mut outcomes = Vec::new();

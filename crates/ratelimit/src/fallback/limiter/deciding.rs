@@ -65,7 +65,7 @@ impl<A: RedisAlgorithm> Inner<A> {
                 self.moment.answered();
                 self.local.learn_block(key, said.decision.blocked_for(), || before.learn());
                 if self.counts() {
-                    self.known.learn(key, &said, self.clock.now(), || before.learn());
+                    self.known.learn(key, &said, Timestamp::now(&self.clock), || before.learn());
                 }
                 Ok(said.decision)
             }
@@ -84,9 +84,10 @@ impl<A: RedisAlgorithm> Inner<A> {
         if !self.counts() {
             return self.uncounted(key, error).await;
         }
-        self.moment.begin(self.clock.now());
+        self.moment.begin(Timestamp::now(&self.clock));
         // Exceeding a part of the limit is not yet exceeding the limit.
-        let policy = self.shared.redis().policy().filter(|_| self.sharers(self.clock.now()) == NonZeroU32::MIN);
+        let policy =
+            self.shared.redis().policy().filter(|_| self.sharers(Timestamp::now(&self.clock)) == NonZeroU32::MIN);
         let result = self.local.check_seeded(key, cost, policy, || self.begin(key));
         if let Ok(decision) = &result {
             self.note(key, cost, decision, &error);
@@ -99,7 +100,7 @@ impl<A: RedisAlgorithm> Inner<A> {
     /// wait for the seed.
     pub(super) fn begin(&self, key: &str) -> Option<Seed> {
         self.here.decided(key);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let is_divided = self.sharers(now) > self.policy.parts();
         self.seed(self.known.take(key, now, is_divided.then(|| self.memory())), now)
     }
@@ -135,7 +136,7 @@ impl<A: RedisAlgorithm> Inner<A> {
         match decision {
             Decision::Allowed(_) if !error.may_have_charged() => self.owe(key, cost),
             Decision::Denied(denial) => {
-                let until = denial.blocked_for.map(|left| self.clock.now().saturating_add(left));
+                let until = denial.blocked_for.map(|left| Timestamp::now(&self.clock).saturating_add(left));
                 if let Some(until) = until.filter(|until| !self.known.is_blocked_until(key, *until)) {
                     self.debts.block(key, until);
                     self.settle_later();
@@ -147,7 +148,7 @@ impl<A: RedisAlgorithm> Inner<A> {
 
     pub(super) fn owe(self: &Arc<Self>, key: &str, amount: u64) {
         if amount > 0 {
-            self.debts.charge(key, amount, self.clock.now(), self.memory());
+            self.debts.charge(key, amount, Timestamp::now(&self.clock), self.memory());
             self.settle_later();
         }
     }
@@ -170,7 +171,7 @@ impl<A: RedisAlgorithm> Inner<A> {
                 Next::Wait(_) => return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient())),
                 Next::Send(sending) => sending,
             };
-            let now = self.clock.now();
+            let now = Timestamp::now(&self.clock);
             let ages = sending.ages(now);
             match self.shared.redis().debit(key, sending.debit(&ages, now)).await {
                 Err(CheckError::Store(error)) if error.is_transient() => {
@@ -223,7 +224,7 @@ impl<A: RedisAlgorithm> Drop for Blocking<'_, A> {
         let Self { inner, key, set, until, is_owed } = *self;
         inner.here.by_hand(key);
         // An outdated reply may have been applied in between. A blocked key is never evicted.
-        let _ = inner.local.block_now(key, until.saturating_since(inner.clock.now()));
+        let _ = inner.local.block_now(key, until.saturating_since(Timestamp::now(&inner.clock)));
         if is_owed {
             inner.debts.block_by_hand(key, set, until);
             inner.settle_later();

@@ -149,14 +149,14 @@ impl Inner {
         work: impl FnOnce(&mut Held, Timestamp) -> R,
     ) -> Result<R, CheckError> {
         let mut place = self.tenants.lock(tenant);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         place.with(|held| held.standing(now), Held::default, |held| work(held, now))
     }
 
     pub(super) fn look<R>(&self, tenant: &str, work: impl FnOnce(&Held, Timestamp) -> R) -> Result<R, CheckError> {
         ensure_short(tenant)?;
         let place = self.tenants.lock(tenant);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         Ok(match place.get() {
             Some(held) => work(held, now),
             None => work(&Held::default(), now),
@@ -190,7 +190,7 @@ impl Inner {
 
     pub(super) fn known<R>(&self, tenant: &str, work: impl FnOnce(&mut Held, Timestamp) -> Option<R>) -> Option<R> {
         let mut place = self.tenants.lock(tenant);
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         place.get_mut().and_then(|(_, held)| work(held, now))
     }
 }
@@ -201,7 +201,7 @@ impl Debtor for Inner {
     /// Reads the debts themselves: a list could miss one that is added while another is settled.
     fn owing(&self) -> Vec<CompactString> {
         let look = || {
-            let (now, mut owing) = (self.clock.now(), Vec::new());
+            let (now, mut owing) = (Timestamp::now(&self.clock), Vec::new());
             self.tenants.visit(|tenant, held| {
                 if held.owes(now) {
                     owing.push(tenant.into());

@@ -9,15 +9,13 @@ use async_trait::async_trait;
 
 use super::hot::{Fetch, Hot, Step};
 use crate::algorithm::ensure_fits;
-use crate::clock::whole_micros;
 use crate::fallback::Asked;
 use crate::limiter::{Forgetting, Limiter, LimiterStats};
 use crate::redis::Said;
 use crate::store::Store;
 use crate::tally::Tally;
-use crate::{
-    CheckError, Clock, Decision, Quota, QuotaError, Quotas, RedisAlgorithm, RedisLimiter, SystemClock, Timestamp,
-};
+use crate::timestamp::whole_micros;
+use crate::{CheckError, Clock, Decision, Quota, QuotaError, Quotas, RedisAlgorithm, RedisLimiter, Timestamp};
 
 /// A [`RedisLimiter`] with leases for hot keys. It charges an amount in Redis in advance and admits
 /// that amount in this process. This needs only one round trip for the whole amount.
@@ -48,7 +46,7 @@ use crate::{
 /// hold only one. Processes with and without leases may share a limiter.
 pub struct LeasedLimiter<A: RedisAlgorithm> {
     shared: RedisLimiter<A>,
-    clock: Box<dyn Clock>,
+    clock: Clock,
     life: u64,
     most: u64,
     keys: Store<Hot>,
@@ -59,7 +57,7 @@ pub struct LeasedLimiter<A: RedisAlgorithm> {
 /// Builder of a [`LeasedLimiter`]; see [`LeasedLimiter::builder`].
 pub struct LeasedLimiterBuilder<A: RedisAlgorithm> {
     shared: RedisLimiter<A>,
-    clock: Box<dyn Clock>,
+    clock: Clock,
     life: Duration,
     most: u64,
     max_keys: usize,
@@ -98,10 +96,10 @@ impl<A: RedisAlgorithm> LeasedLimiterBuilder<A> {
         self
     }
 
-    /// Sets the clock for leases; [`SystemClock`] by default.
+    /// Sets the clock for leases; the system clock by default.
     #[must_use]
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Box::new(clock);
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 
@@ -123,12 +121,12 @@ struct Fetching<'a, A: RedisAlgorithm> {
 impl<A: RedisAlgorithm> Fetching<'_, A> {
     async fn run(self, cost: u64, amount: u64, life: u64) -> Result<Said, CheckError> {
         let LeasedLimiter { shared, clock, keys, .. } = self.limiter;
-        let sent = clock.now();
+        let sent = Timestamp::now(clock);
         let (said, grant) = shared.lease(self.key, cost, amount, life).await?;
         let mut place = keys.lock(self.key);
         let Some((_, hot)) = place.get_mut() else { return Ok(said) };
         let life = Duration::from_micros(life);
-        let decision = hot.fetched(&self.fetch, &said.decision, grant, sent, clock.now(), life);
+        let decision = hot.fetched(&self.fetch, &said.decision, grant, sent, Timestamp::now(clock), life);
         Ok(Said { decision, usage: if decision.is_allowed() { decision } else { said.usage } })
     }
 }
@@ -145,7 +143,7 @@ impl<A: RedisAlgorithm> Drop for Fetching<'_, A> {
 impl<A: RedisAlgorithm> LeasedLimiter<A> {
     /// Returns a builder for a limiter that leases from `shared`.
     pub fn builder(shared: RedisLimiter<A>) -> LeasedLimiterBuilder<A> {
-        let clock = Box::new(SystemClock::new());
+        let clock = Clock::system();
         LeasedLimiterBuilder { shared, clock, life: DEFAULT_LIFE, most: DEFAULT_MOST, max_keys: DEFAULT_MAX_KEYS }
     }
 
@@ -198,7 +196,7 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
     fn step(&self, key: &str, cost: u64, life: Duration, is_first: bool) -> Result<Step, CheckError> {
         let mut place = self.keys.lock(key);
         // Read under the lock, so that a key's times follow the order of its checks.
-        let now = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         place.with(
             |hot| hot.standing(now, life),
             || Hot::new(now),
@@ -260,7 +258,7 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
     }
 
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        let now: Timestamp = self.clock.now();
+        let now = Timestamp::now(&self.clock);
         let here = self.keys.lock(key).get().and_then(|hot| hot.peek(now, cost));
         match here {
             Some(decision) => Ok(decision),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tidegate_base::clock;
 use tidegate_model::alert_rules::TENANT_ANOMALY;
 use tidegate_perfmon::Observation;
-use tidegate_ratelimit::{AnomalyDetector, Clock, Flag, SystemClock, Timestamp};
+use tidegate_ratelimit::{AnomalyDetector, Clock, Flag, Timestamp};
 use tidegate_telemetry::AlertDesk;
 
 /// The number of seconds for which a tenant without a flag is reported as normal, so that its alert
@@ -27,15 +27,16 @@ pub struct Anomalies {
 }
 
 impl Anomalies {
-    pub(super) fn new(interval: Duration, clock: impl Clock) -> Self {
-        let started = (clock::now(), clock.now());
+    pub(super) fn new(interval: Duration, clock: impl Into<Clock>) -> Self {
+        let clock: Clock = clock.into();
+        let started = (clock::now(), Timestamp::now(&clock));
         let detector =
             (!interval.is_zero()).then(|| AnomalyDetector::builder().interval(interval).clock(clock).build());
         Self { detector, interval, started }
     }
 
     pub(super) fn start(interval: Duration, alerts: &AlertDesk) -> Arc<Self> {
-        let anomalies = Arc::new(Self::new(interval, SystemClock::new()));
+        let anomalies = Arc::new(Self::new(interval, Clock::system()));
         let (watched, reported) = (Arc::clone(&anomalies), Mutex::default());
         alerts.watch(move || watched.observations(&mut reported.lock().unwrap_or_else(PoisonError::into_inner)));
         anomalies
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn nothing_is_counted_where_it_is_off() {
-        let anomalies = Anomalies::new(Duration::ZERO, SystemClock::new());
+        let anomalies = Anomalies::new(Duration::ZERO, Clock::system());
         anomalies.count("acme");
         assert_eq!(anomalies.json(), json!([]));
     }

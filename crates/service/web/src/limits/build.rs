@@ -12,10 +12,10 @@ use ipnet::IpNet;
 use tidegate_node::node::{Node, StartError};
 use tidegate_outgoing::redis::Redis;
 use tidegate_ratelimit::{
-    BlockPolicy, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, FrontDoor, FrontDoorBuilder,
-    KeyLists, LeasedLimiter, Limiter, Listed, LiveProcesses, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter,
-    NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SharedQuotas,
-    SlidingLog, SlidingWindow, SystemClock, TenantLimiter,
+    BlockPolicy, Clock, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, FrontDoor,
+    FrontDoorBuilder, KeyLists, LeasedLimiter, Limiter, Listed, LiveProcesses, MemoryLimiter, MemoryLimiterBuilder,
+    MemoryTenantLimiter, NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
+    SharedQuotas, SlidingLog, SlidingWindow, TenantLimiter,
 };
 use tidegate_settings::{LimitSettings, LimitsSettings, ListSettings, Settings};
 
@@ -74,7 +74,7 @@ pub(super) fn all(settings: &Settings, redis: Option<&Redis>, live: &LiveProcess
         api: build.named("api", SlidingWindow::new(limits.api.quota), &limits.api)?,
         tenants: build.tenants(),
         tenant_mode: limits.tenant_mode,
-        anomalies: Arc::new(Anomalies::new(limits.anomaly_interval, SystemClock::new())),
+        anomalies: Arc::new(Anomalies::new(limits.anomaly_interval, Clock::system())),
         shared: None,
     })
 }
@@ -176,7 +176,7 @@ impl Build<'_> {
 
     fn tenants(&self) -> Arc<dyn TenantLimiter> {
         let Some(redis) = self.redis else {
-            return Arc::new(MemoryTenantLimiter::new(SystemClock::default(), MAX_TENANTS));
+            return Arc::new(MemoryTenantLimiter::new(Clock::system(), MAX_TENANTS));
         };
         let shared = RedisTenantLimiter::builder("tenant", redis.limits().clone(), redis.keyspace().clone()).build();
         Arc::new(

@@ -17,7 +17,7 @@ impl Named {
     /// # Errors
     ///
     /// [`QuotaError`] when the algorithm can't apply the quota.
-    pub fn scratch(&self, clock: impl Clock) -> Result<Box<dyn Limiter>, QuotaError> {
+    pub fn scratch(&self, clock: impl Into<Clock>) -> Result<Box<dyn Limiter>, QuotaError> {
         let (quota, block) = (self.limiter().quota(), build::block(self.settings()));
         Ok(match self.algorithm() {
             "front_door" => {
