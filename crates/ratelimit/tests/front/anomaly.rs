@@ -6,10 +6,12 @@ use std::time::Duration;
 use tidegate_ratelimit::{AnomalyDetector, CheckError, Habit, MAX_KEY_BYTES, ManualClock, Timestamp};
 use tidegate_testkit::{Random, scale};
 
+use crate::support::clock;
+
 const DAY: u64 = 86_400;
 
 fn detector() -> (AnomalyDetector, ManualClock) {
-    let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
+    let clock = clock();
     (AnomalyDetector::builder().clock(clock.clone()).build(), clock)
 }
 
@@ -130,7 +132,7 @@ fn a_rate_that_lasts_is_a_habit_after_an_hour_or_when_somebody_says_so() {
 /// A flood of keys that are seen once displaces neither heavy keys nor a flag.
 #[test]
 fn heavy_and_flagged_keys_stay() {
-    let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
+    let clock = clock();
     let detector = AnomalyDetector::builder().max_keys(100).clock(clock.clone()).build();
     learned(&detector, &clock, "heavy", 50);
     learned(&detector, &clock, "flagged", 10);

@@ -4,8 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use tidegate_ratelimit::{Concurrency, ConcurrencyLimiter, Gradient, ManualClock, Permit, Timestamp};
+use tidegate_ratelimit::{Concurrency, ConcurrencyLimiter, Gradient, Permit, Timestamp};
 use tidegate_testkit::{Random, scale};
+
+use crate::support::clock;
 
 const SECOND: u64 = 1_000_000;
 /// Timeout of a client, after which a response is worthless. For slow requests it is three times
@@ -28,7 +30,7 @@ struct Call {
 
 /// Number of responses in time for each second, with `per_second` requests per second.
 fn goodput(limiter: Option<Gradient>, services: &[Service], per_second: u64, seconds: u64, seed: u64) -> Vec<u64> {
-    let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
+    let clock = clock();
     let start = 1_700_000_000_000_000;
     let limiter = limiter.map(|gradient| {
         ConcurrencyLimiter::builder("db", Concurrency::Adaptive(gradient)).clock(clock.clone()).build()

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tidegate_ratelimit::{
     AcquireError, CheckError, Concurrency, ConcurrencyLimiter, Gradient, MAX_KEY_BYTES, ManualClock, Outcome, Permit,
-    Timestamp,
 };
+
+use crate::support::clock;
 
 fn fixed(limit: u32) -> ConcurrencyLimiter {
     ConcurrencyLimiter::builder("test", Concurrency::Fixed(NonZeroU32::new(limit).unwrap())).max_keys(2).build()
@@ -105,7 +106,7 @@ fn rounds(limiter: &ConcurrencyLimiter, clock: &ManualClock, millis: u64, count:
 }
 
 fn adaptive() -> (ConcurrencyLimiter, ManualClock) {
-    let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
+    let clock = clock();
     let builder = ConcurrencyLimiter::builder("db", Concurrency::Adaptive(Gradient::new()));
     (builder.clock(clock.clone()).build(), clock)
 }

@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_ratelimit::{
-    Adjustment, DynamicQuota, FixedWindow, Limiter, ManualClock, MemoryLimiter, Quota, Timestamp,
-};
+use tidegate_ratelimit::{Adjustment, DynamicQuota, FixedWindow, Limiter, ManualClock, MemoryLimiter, Quota};
 
-use crate::now;
+use crate::support::{clock, now};
 
 type Api = MemoryLimiter<FixedWindow>;
 
 fn world() -> (Arc<Api>, DynamicQuota<Api>, ManualClock) {
-    let clock = ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000));
+    let clock = clock();
     let algorithm = FixedWindow::new(Quota::per_day(1_000).unwrap());
     let limiter = Arc::new(MemoryLimiter::builder("api", algorithm).clock(clock.clone()).build());
     let quota = DynamicQuota::new(Arc::clone(&limiter), Adjustment::default()).clock(clock.clone());

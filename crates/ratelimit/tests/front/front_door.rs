@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use tidegate_ratelimit::{BlockPolicy, CheckError, FrontDoor, Limiter, MAX_KEY_BYTES, ManualClock, Quota, Timestamp};
 use tidegate_testkit::scale;
 
-use crate::now;
+use crate::support::{clock, now};
 
 const LIMIT: u64 = 1_000;
 /// A quarter of the limit makes a key a suspect.
@@ -19,10 +19,6 @@ const SHARE: u64 = LIMIT / 4;
 /// The documented memory.
 const FIXED: u64 = 3 << 20;
 const EACH_SUSPECT: u64 = 1_024;
-
-fn clock() -> ManualClock {
-    ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000))
-}
 
 fn door(clock: &ManualClock) -> FrontDoor {
     FrontDoor::builder("ddos").clock(clock.clone()).build()

@@ -3,17 +3,12 @@
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    BlockPolicy, DenyCache, FixedWindow, Limiter, MAX_KEY_BYTES, ManualClock, MemoryLimiter, NewKeys, Quota,
-    QuotaError, Timestamp,
+    BlockPolicy, DenyCache, FixedWindow, Limiter, MAX_KEY_BYTES, ManualClock, MemoryLimiter, NewKeys, Quota, QuotaError,
 };
 
-use crate::now;
+use crate::support::{clock, now};
 
 const CAP: u64 = 50;
-
-fn clock() -> ManualClock {
-    ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000))
-}
 
 fn capped(clock: &ManualClock) -> NewKeys<MemoryLimiter<FixedWindow>> {
     let algorithm = FixedWindow::new(Quota::per_minute(10).unwrap());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate_ratelimit::{BlockPolicy, Decision, Limiter, ManualClock, MemoryLimiter, Quota, SlidingWindow, Timestamp};
 
-use crate::now;
+use crate::support::now;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);

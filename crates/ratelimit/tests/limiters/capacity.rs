@@ -7,7 +7,7 @@ use tidegate_ratelimit::{
     Quota, SlidingWindow, TenantLimiter, Tier,
 };
 
-use crate::now;
+use crate::support::now;
 
 const BAN: Duration = Duration::from_hours(1);
 

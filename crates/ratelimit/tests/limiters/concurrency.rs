@@ -9,7 +9,7 @@ use tidegate_ratelimit::{
     SlidingWindow, TenantLimiter, TenantPlan, TierLimits, Timestamp, TokenBucket,
 };
 
-use crate::now;
+use crate::support::now;
 
 const THREADS: u64 = 8;
 const EACH: u64 = 2_000;

@@ -5,17 +5,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_ratelimit::{
     BlockPolicy, CheckError, Decision, DenyCache, FixedWindow, Limiter, ManualClock, MemoryLimiter, Quota,
-    SlidingWindow, Timestamp, TokenBucket, Windows,
+    SlidingWindow, TokenBucket, Windows,
 };
 
-use crate::now;
+use crate::support::{clock, now};
 
 const SECOND: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::MAX;
-
-fn clock() -> ManualClock {
-    ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000))
-}
 
 fn one_an_hour(clock: &ManualClock) -> MemoryLimiter<SlidingWindow> {
     let algorithm = SlidingWindow::new(Quota::per_hour(1).unwrap());

@@ -7,7 +7,7 @@ use std::{env, fs};
 use tidegate_ratelimit::{Limiter, ManualClock, MemoryLimiter, Quota, SlidingWindow};
 use tidegate_testkit::scale;
 
-use crate::now;
+use crate::support::now;
 
 /// Environment variable of the process that is flooded.
 const FLOODED: &str = "TIDEGATE_RATELIMIT_TEST_FLOODED";

@@ -5,7 +5,7 @@ use tidegate_ratelimit::{
     Quota, Verdict,
 };
 
-use crate::now;
+use crate::support::now;
 
 fn key(name: &str) -> Listed {
     Listed::Key(name.to_owned())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_ratelimit::{BlockPolicy, FixedWindow, Limiter, ManualClock, MemoryLimiter, Quota, Timestamp};
 
-use crate::now;
+use crate::support::now;
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {

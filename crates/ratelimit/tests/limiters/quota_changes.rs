@@ -8,7 +8,7 @@ use tidegate_ratelimit::{
     BlockPolicy, Limiter, ManualClock, MemoryLimiter, Quota, QuotaError, SlidingLog, SlidingWindow, TokenBucket,
 };
 
-use crate::now;
+use crate::support::now;
 
 #[test]
 fn usage_blocks_and_counters_stay() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_ratelimit::{BlockPolicy, FixedWindow, Limiter, ManualClock, MemoryLimiter, Quota, Shadow};
 
-use crate::now;
+use crate::support::now;
 
 fn limiter(name: &str, limit: u64) -> MemoryLimiter<FixedWindow> {
     let policy = BlockPolicy::fixed(Duration::from_hours(1)).escalate(BlockPolicy::MAX, Duration::from_hours(1));

@@ -8,7 +8,7 @@ use tidegate_ratelimit::{
     TierLimits, Timestamp,
 };
 
-use crate::now;
+use crate::support::now;
 
 const MINUTE: u64 = 60_000_000;
 const HOUR: u64 = 60 * MINUTE;

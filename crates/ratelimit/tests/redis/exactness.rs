@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    BlockPolicy, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, Quota, RedisAlgorithm, RedisLimiter, SlidingLog,
+    BlockPolicy, FixedWindow, LeakyBucket, LeasedLimiter, Limiter, RedisAlgorithm, RedisLimiter, SlidingLog,
     SlidingWindow, TenantLimiter, TenantPlan, TierLimits, TokenBucket,
 };
 use tidegate_redis::{Client, Command as Redis, Config, Role};
 use tidegate_testkit::{poll_until, scale};
 
-use crate::support::{LONG, World, keyspace, limiter, tenants};
+use crate::support::{LONG, World, keyspace, limiter, tenants, yearly};
 
 const URL: &str = "TIDEGATE_RATELIMIT_TEST_URL";
 const PROCESSES: usize = 4;
@@ -61,10 +61,10 @@ where
 /// One limiter of each algorithm that admits exactly its limit per year: none refills during a
 /// test.
 fn exact_limiters(client: &Client) -> Vec<Arc<dyn Limiter>> {
-    let quota = Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap();
+    let quota = yearly(LIMIT);
     vec![
         Arc::new(limiter(client, "fixed", FixedWindow::new(quota))),
-        Arc::new(limiter(client, "log", SlidingLog::new(Quota::new(LOG_LIMIT, Quota::MAX_PERIOD).unwrap()).unwrap())),
+        Arc::new(limiter(client, "log", SlidingLog::new(yearly(LOG_LIMIT)).unwrap())),
         Arc::new(limiter(client, "sliding", SlidingWindow::new(quota))),
         Arc::new(limiter(client, "bucket", TokenBucket::new(quota))),
         Arc::new(limiter(client, "meter", LeakyBucket::meter(quota))),
@@ -78,7 +78,7 @@ fn leased_limiters(client: &Client) -> Vec<Arc<dyn Limiter>> {
     fn leased<A: RedisAlgorithm>(client: &Client, name: &str, algorithm: A) -> Arc<dyn Limiter> {
         Arc::new(LeasedLimiter::builder(limiter(client, name, algorithm)).build())
     }
-    let quota = Quota::new(leased_limit(), Quota::MAX_PERIOD).unwrap();
+    let quota = yearly(leased_limit());
     vec![
         leased(client, "leased-fixed", FixedWindow::new(quota)),
         leased(client, "leased-sliding", SlidingWindow::new(quota)),
@@ -89,7 +89,7 @@ fn leased_limiters(client: &Client) -> Vec<Arc<dyn Limiter>> {
 
 fn blocked_limiter(client: &Client) -> RedisLimiter<SlidingWindow> {
     let policy = BlockPolicy::fixed(Duration::from_mins(10)).escalate(Duration::from_hours(1), Duration::from_hours(1));
-    let algorithm = SlidingWindow::new(Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap());
+    let algorithm = SlidingWindow::new(yearly(LIMIT));
     RedisLimiter::builder("blocked", algorithm, client.clone(), keyspace()).block(policy).build().unwrap()
 }
 

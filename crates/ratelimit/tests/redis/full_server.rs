@@ -10,7 +10,7 @@ use tidegate_ratelimit::{
 use tidegate_testkit::poll_until;
 
 use crate::outage::share_of;
-use crate::support::{LONG, World, keyspace, tenants};
+use crate::support::{LONG, World, keyspace, tenants, yearly};
 
 const LIMIT: u64 = 8;
 
@@ -37,7 +37,7 @@ async fn admitted(limiter: &impl Limiter, key: &str) -> u64 {
 #[tokio::test]
 async fn the_outage_policy_decides_on_a_full_server() {
     let world = World::start_patient().await;
-    let algorithm = || FixedWindow::new(Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap());
+    let algorithm = || FixedWindow::new(yearly(LIMIT));
     let limiter = |policy| FallbackLimiter::builder(world.limiter("api", algorithm())).policy(policy).build();
     let (share, closed, open) = (limiter(share_of(4)), limiter(OutagePolicy::Closed), limiter(OutagePolicy::Open));
     set_limit(&world, "1mb").await;
@@ -54,7 +54,7 @@ async fn the_outage_policy_decides_on_a_full_server() {
     assert!(!share.check("enemy", 1).await.unwrap().is_allowed());
     assert!(alone.unblock("enemy").await.unwrap());
     let quotas = SharedQuotas::start(world.client.clone(), &keyspace()).await;
-    quotas.publish("api", Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap()).await.unwrap();
+    quotas.publish("api", yearly(LIMIT)).await.unwrap();
     quotas.withdraw("api").await.unwrap();
 
     // Once there is free memory, Redis decides again automatically, and earlier admissions are
@@ -115,7 +115,7 @@ async fn each_call_on_a_full_server(world: &World, limiter: &impl Limiter) {
 #[tokio::test]
 async fn a_full_server_charges_nothing_and_does_what_an_operator_asks() {
     let world = World::start_patient().await;
-    let quota = Quota::new(10_000, Quota::MAX_PERIOD).unwrap();
+    let quota = yearly(10_000);
     each_call_on_a_full_server(&world, &world.limiter("fixed", FixedWindow::new(quota))).await;
     each_call_on_a_full_server(&world, &world.limiter("window", SlidingWindow::new(quota))).await;
     each_call_on_a_full_server(&world, &world.limiter("counter", SlidingCounter::new(quota))).await;

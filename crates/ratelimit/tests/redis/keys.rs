@@ -8,7 +8,7 @@ use tidegate_ratelimit::{
 };
 use tidegate_redis::Command;
 
-use crate::support::{World, keyspace, one_of_each, tenants};
+use crate::support::{World, keyspace, one_of_each, tenants, yearly};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -92,10 +92,7 @@ async fn no_identity_reaches_another() {
     let long = "{".repeat(MAX_KEY_BYTES);
     let hostile =
         ["", "}", "{}", "a:b", "a", "b", "%", "%3A", "a%3Ab", "a}:x", "ü\u{0}\n", "*", "2001:db8::/64", &long];
-    let limiters = [
-        world.limiter("a", FixedWindow::new(Quota::new(1, Quota::MAX_PERIOD).unwrap())),
-        world.limiter("a:b", FixedWindow::new(Quota::new(1, Quota::MAX_PERIOD).unwrap())),
-    ];
+    let limiters = [world.limiter("a", FixedWindow::new(yearly(1))), world.limiter("a:b", FixedWindow::new(yearly(1)))];
     for limiter in &limiters {
         for key in hostile {
             assert!(limiter.check(key, 1).await.unwrap().is_allowed(), "{key:?} was counted before");
@@ -133,7 +130,7 @@ async fn an_unknown_version_is_left_alone() {
 #[tokio::test]
 async fn another_algorithm_keeps_the_block_and_counts_afresh() {
     let world = World::start().await;
-    let quota = Quota::new(2, Quota::MAX_PERIOD).unwrap();
+    let quota = yearly(2);
     let before = world.limiter("api", FixedWindow::new(quota));
     assert!(before.check("key", 2).await.unwrap().is_allowed());
     before.block("key", MINUTE).await.unwrap();
@@ -142,6 +139,6 @@ async fn another_algorithm_keeps_the_block_and_counts_afresh() {
     assert!(after.unblock("key").await.unwrap());
     assert!(after.check("key", 2).await.unwrap().is_allowed());
     // A lower limit applies immediately.
-    let smaller = world.limiter("api", TokenBucket::new(Quota::new(1, Quota::MAX_PERIOD).unwrap()));
+    let smaller = world.limiter("api", TokenBucket::new(yearly(1)));
     assert!(!smaller.check("key", 1).await.unwrap().is_allowed());
 }

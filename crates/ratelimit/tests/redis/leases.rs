@@ -12,7 +12,7 @@ use tidegate_ratelimit::{
 use tidegate_redis::Command;
 use tidegate_testkit::{poll_until, scale};
 
-use crate::support::{LONG, World, for_all, keyspace, runtime, test_clock};
+use crate::support::{LONG, World, admit, for_all, keyspace, runtime, test_clock, yearly};
 
 const START: u64 = 1_700_000_000_000_000;
 const PERIOD: u64 = 5_000_000;
@@ -156,18 +156,6 @@ fn a_bucket_keeps_its_bound_in_any_time() {
 fn leased<A: RedisAlgorithm>(world: &World, name: &str, algorithm: A) -> LeasedLimiter<A> {
     let shared = RedisLimiter::builder(name, algorithm, world.client.clone(), keyspace());
     LeasedLimiter::builder(shared.block(BlockPolicy::fixed(LONG)).build().unwrap()).build()
-}
-
-async fn admit(limiter: &impl Limiter, key: &str, times: u64) -> u64 {
-    let mut admitted = 0;
-    for _ in 0..times {
-        admitted += u64::from(limiter.check(key, 1).await.unwrap().is_allowed());
-    }
-    admitted
-}
-
-fn yearly(limit: u64) -> Quota {
-    Quota::new(limit, Quota::MAX_PERIOD).unwrap()
 }
 
 #[tokio::test]

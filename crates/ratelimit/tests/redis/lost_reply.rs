@@ -1,11 +1,11 @@
 //! A charge is sent once: if its reply is lost, the server counted it once, and it is not repeated.
 
-use tidegate_ratelimit::{CheckError, FallbackLimiter, FixedWindow, Limiter, Quota, RedisLimiter, TenantLimiter, Tier};
+use tidegate_ratelimit::{CheckError, FallbackLimiter, FixedWindow, Limiter, RedisLimiter, TenantLimiter, Tier};
 use tidegate_redis::Client;
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::Proxy;
 
-use crate::support::{LONG, World, connect, keyspace, one_of_each, tenants};
+use crate::support::{LONG, World, connect, keyspace, one_of_each, tenants, yearly};
 
 const ROUNDS: u64 = 15;
 
@@ -53,7 +53,7 @@ async fn the_fallback_answers_in_its_place() {
     let world = World::start().await;
     let proxy = Proxy::start(&world.server).await;
     let client = connect(&proxy.url()).await;
-    let algorithm = FixedWindow::new(Quota::new(1_000, Quota::MAX_PERIOD).unwrap());
+    let algorithm = FixedWindow::new(yearly(1_000));
     let shared = RedisLimiter::builder("fixed", algorithm, client.clone(), keyspace()).build().unwrap();
     let limiter = FallbackLimiter::builder(shared).build();
     let direct = world.limiter("fixed", algorithm);

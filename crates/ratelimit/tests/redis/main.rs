@@ -10,6 +10,7 @@ mod leases;
 mod lost_reply;
 mod moment;
 mod outage;
+mod outage_debts;
 mod outage_promise;
 mod outage_under_way;
 mod parity;

@@ -10,7 +10,8 @@ use tidegate_ratelimit::{
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::{Proxy, RedisServer};
 
-use crate::support::{LONG, World, connect, keyspace, tenants};
+use crate::outage::begin_outage;
+use crate::support::{LONG, World, connect, keyspace, tenants, yearly};
 
 const LIMIT: u64 = 90;
 /// Sufficient for a reply on a busy machine.
@@ -26,7 +27,7 @@ struct Process {
 async fn process(url: &str) -> Process {
     let client = connect(url).await;
     let quotas = SharedQuotas::start(client.clone(), &keyspace()).await;
-    let quota = Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap();
+    let quota = yearly(LIMIT);
     let shared = RedisLimiter::builder("api", FixedWindow::new(quota), client.clone(), keyspace());
     let shared = shared.block(BlockPolicy::fixed(Duration::from_mins(10))).build().unwrap();
     let limiter = FallbackLimiter::builder(shared).live_processes(quotas.live_processes()).patience(PATIENCE).build();
@@ -108,17 +109,6 @@ async fn a_process_that_gets_no_answer_adds_at_most_its_part() {
     all += admitted(slow, "key", LIMIT).await;
     all += admitted(&processes[0], "key", LIMIT).await;
     assert!((LIMIT..=LIMIT + LIMIT / 3).contains(&all), "{all} of {LIMIT}");
-}
-
-/// Kills the server, and waits until the client has noticed.
-async fn begin_outage(world: &mut World) {
-    world.server.kill9();
-    poll_until(LONG, async || {
-        let _ = world.client.get("any").await;
-        (!world.client.availability().is_available()).then_some(())
-    })
-    .await
-    .unwrap();
 }
 
 #[tokio::test]

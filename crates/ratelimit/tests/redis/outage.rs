@@ -4,23 +4,32 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tidegate_ratelimit::{
-    BlockPolicy, CheckError, FallbackLimiter, FixedWindow, Limiter, OutagePolicy, Quota, RedisLimiter,
+    BlockPolicy, CheckError, FallbackLimiter, FixedWindow, Limiter, OutagePolicy, RedisAlgorithm, RedisLimiter,
 };
+use tidegate_redis::Client;
 use tidegate_testkit::poll_until;
 use tokio::time::Instant;
 
-use crate::support::{LONG, World, keyspace};
+use crate::support::{self, LONG, World, keyspace, yearly};
 
 const LIMIT: u64 = 9;
-const BAN: Duration = Duration::from_mins(10);
+pub(crate) const BAN: Duration = Duration::from_mins(10);
 
 fn algorithm() -> FixedWindow {
-    FixedWindow::new(Quota::new(LIMIT, Quota::MAX_PERIOD).unwrap())
+    FixedWindow::new(yearly(LIMIT))
 }
 
 fn limiter(world: &World, policy: OutagePolicy) -> FallbackLimiter<FixedWindow> {
     let shared = RedisLimiter::builder("api", algorithm(), world.client.clone(), keyspace());
     FallbackLimiter::builder(shared.block(BlockPolicy::fixed(BAN)).build().unwrap()).policy(policy).build()
+}
+
+/// Number of processes among which [`fallback`] divides a limit.
+pub(crate) const INSTANCES: u32 = 3;
+
+/// A limiter without blocks, with its share of a limit during an outage.
+pub(crate) fn fallback<A: RedisAlgorithm>(client: &Client, name: &str, algorithm: A) -> FallbackLimiter<A> {
+    FallbackLimiter::builder(support::limiter(client, name, algorithm)).policy(share_of(INSTANCES)).build()
 }
 
 pub(crate) fn share_of(instances: u32) -> OutagePolicy {
@@ -173,7 +182,7 @@ async fn two_changes_at_once_leave_redis_and_the_share_with_one_quota() {
         let start = std::sync::Barrier::new(2);
         let change = |limit| {
             start.wait();
-            limiter.set_quota(Quota::new(limit, Quota::MAX_PERIOD).unwrap()).unwrap();
+            limiter.set_quota(yearly(limit)).unwrap();
         };
         std::thread::scope(|scope| {
             scope.spawn(|| change(20));

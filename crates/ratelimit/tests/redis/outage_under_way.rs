@@ -15,10 +15,10 @@ use tidegate_testkit::redis::Proxy;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::outage::BAN;
 use crate::support::{LONG, World, keyspace, tenants};
 
 const LIMIT: u64 = 100;
-const BAN: Duration = Duration::from_mins(10);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn yearly(limit: u64) -> FixedWindow {

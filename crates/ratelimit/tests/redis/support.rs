@@ -92,9 +92,23 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// A quota that does not refill during a test.
+pub(crate) fn yearly(limit: u64) -> Quota {
+    Quota::new(limit, Quota::MAX_PERIOD).unwrap()
+}
+
+/// Checks a cost of one `times` times. Returns how many were admitted.
+pub(crate) async fn admit(limiter: &(impl Limiter + ?Sized), key: &str, times: u64) -> u64 {
+    let mut admitted = 0;
+    for _ in 0..times {
+        admitted += u64::from(limiter.check(key, 1).await.unwrap().is_allowed());
+    }
+    admitted
+}
+
 /// One limiter of each algorithm with a limit per year: none refills during a test.
 pub(crate) fn one_of_each(client: &Client, limit: u64) -> [Box<dyn Limiter>; 3] {
-    let quota = Quota::new(limit, Quota::MAX_PERIOD).unwrap();
+    let quota = yearly(limit);
     [
         Box::new(limiter(client, "fixed", FixedWindow::new(quota))),
         Box::new(limiter(client, "sliding", SlidingWindow::new(quota))),

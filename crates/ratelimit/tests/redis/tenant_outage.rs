@@ -11,10 +11,8 @@ use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::Proxy;
 use tokio::time::Instant;
 
-use crate::outage::{begin_outage, end_outage, share_of};
+use crate::outage::{BAN, begin_outage, end_outage, share_of};
 use crate::support::{LONG, World, connect, tenants};
-
-const BAN: Duration = Duration::from_mins(10);
 
 /// The minute binds: hours and days may end during a test.
 fn plan(per_minute: u64, epoch: u64) -> TenantPlan {

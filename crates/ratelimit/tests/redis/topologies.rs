@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
-use tidegate_ratelimit::{FixedWindow, Limiter, Quota, TenantLimiter, TenantPlan, TierLimits};
+use tidegate_ratelimit::{FixedWindow, Limiter, TenantLimiter, TenantPlan, TierLimits};
 use tidegate_redis::Client;
 use tidegate_testkit::poll_until;
 use tidegate_testkit::redis::{Cluster, Sentinels};
 
-use crate::support::{LONG, connect, keyspace, limiter, tenants};
+use crate::support::{LONG, connect, keyspace, limiter, tenants, yearly};
 
 fn three() -> FixedWindow {
-    FixedWindow::new(Quota::new(3, Quota::MAX_PERIOD).unwrap())
+    FixedWindow::new(yearly(3))
 }
 
 #[tokio::test]

@@ -22,6 +22,5 @@ pub(super) const KNOWN: &[Known] = &[
     row("crates/service/server", Cycle, 4),
     row("crates/cache", CrateLines, 21),
     row("crates/queue", CrateLines, 20),
-    row("crates/ratelimit/tests/redis/outage_promise.rs", FileLines, 459),
     row("crates/service/server/src/serve.rs", FileLines, 510),
 ];
