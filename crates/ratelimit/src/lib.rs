@@ -120,8 +120,8 @@ pub use layer::{
     ByKey, Charge, Charges, Decisions, GrpcStatus, Policy, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection,
 };
 pub use limiter::{
-    DenyCache, DenyCacheBuilder, Exempt, KeyLists, Limiter, LimiterStats, Listed, MAX_KEY_BYTES, MemoryLimiter,
-    MemoryLimiterBuilder, Shadow, SingleLimiter, TOP_DENIED, Verdict,
+    DenyCache, DenyCacheBuilder, Exempt, KeyLists, Limiter, LimiterDecorator, LimiterStats, Listed, MAX_KEY_BYTES,
+    MemoryLimiter, MemoryLimiterBuilder, Shadow, SingleLimiter, TOP_DENIED, Verdict,
 };
 pub use new_keys::{NewKeys, NewKeysBuilder};
 pub use presets::Preset;

@@ -1,6 +1,7 @@
 //! Limiters: many keys with one algorithm.
 
 mod builder;
+mod decorator;
 mod deny_cache;
 mod forgetting;
 mod lists;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use builder::MemoryLimiterBuilder;
+pub use decorator::LimiterDecorator;
 pub use deny_cache::{DenyCache, DenyCacheBuilder};
 pub(crate) use forgetting::Forgetting;
 pub use lists::{Exempt, KeyLists, Listed, Verdict};
@@ -40,7 +42,8 @@ pub(crate) fn ensure_short(key: &str) -> Result<(), CheckError> {
 
 /// Makes decisions for many keys, each with its own state. Object safe.
 ///
-/// Wrappers around another limiter, such as [`Exempt`] and [`Shadow`], are limiters too.
+/// A [`LimiterDecorator`] around another limiter, such as [`Exempt`], is a limiter too, and so is a
+/// limiter behind an [`Arc`](std::sync::Arc).
 ///
 /// Decisions are atomic: concurrent checks of one key admit exactly as much as sequential ones.
 #[async_trait]
@@ -130,64 +133,4 @@ pub trait Limiter: Send + Sync {
     /// Exact counters of this process since the limiter was built. Iterates over all keys held in
     /// this process: use it for dashboards, not on the request path.
     fn stats(&self) -> LimiterStats;
-}
-
-/// A limiter behind an [`Arc`](std::sync::Arc) is a limiter too.
-#[async_trait]
-impl<L: Limiter + ?Sized> Limiter for std::sync::Arc<L> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    fn quota(&self) -> Quota {
-        (**self).quota()
-    }
-
-    fn quotas(&self) -> Quotas {
-        (**self).quotas()
-    }
-
-    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
-        (**self).accepts(quota)
-    }
-
-    fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
-        (**self).set_quota(quota)
-    }
-
-    async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        (**self).check(key, cost).await
-    }
-
-    async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        (**self).peek(key, cost).await
-    }
-
-    async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        (**self).penalty(key, cost).await
-    }
-
-    async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
-        (**self).reward(key, amount).await
-    }
-
-    async fn reset(&self, key: &str) -> Result<bool, CheckError> {
-        (**self).reset(key).await
-    }
-
-    async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
-        (**self).block(key, duration).await
-    }
-
-    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
-        (**self).unblock(key).await
-    }
-
-    fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
-        (**self).known_denial(key, cost)
-    }
-
-    fn stats(&self) -> LimiterStats {
-        (**self).stats()
-    }
 }

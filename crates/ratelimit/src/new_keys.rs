@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use crate::limiter::ensure_short;
 use crate::{
-    Algorithm, CheckError, Clock, Decision, Limiter, LimiterStats, MemoryLimiter, Quota, QuotaError, Quotas,
+    Algorithm, CheckError, Clock, Decision, Limiter, LimiterDecorator, LimiterStats, MemoryLimiter, Quota, QuotaError,
     SlidingWindow, Timestamp, TokenBucket, TokenBucketState,
 };
 use known::Known;
@@ -208,18 +208,14 @@ impl<L: Limiter> NewKeys<L> {
     }
 }
 
+/// A peek is always forwarded, because it creates no key. So is a reward: charges of the shared
+/// bucket are not refunded.
 #[async_trait]
-impl<L: Limiter> Limiter for NewKeys<L> {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
+impl<L: Limiter> LimiterDecorator for NewKeys<L> {
+    type Inner = L;
 
-    fn quota(&self) -> Quota {
-        self.inner.quota()
-    }
-
-    fn quotas(&self) -> Quotas {
-        self.inner.quotas()
+    fn inner(&self) -> &L {
+        &self.inner
     }
 
     fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
@@ -236,23 +232,9 @@ impl<L: Limiter> Limiter for NewKeys<L> {
         if self.passes(key) { self.inner.check(key, cost).await } else { self.decide_here(key, cost) }
     }
 
-    /// Always forwarded: a peek creates no key.
-    async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        self.inner.peek(key, cost).await
-    }
-
     /// Beyond the cap, the shared bucket is charged.
     async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         if self.passes(key) { self.inner.penalty(key, cost).await } else { self.overflow.penalty(SHARED, cost).await }
-    }
-
-    /// Always forwarded: charges of the shared bucket are not refunded.
-    async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
-        self.inner.reward(key, amount).await
-    }
-
-    async fn reset(&self, key: &str) -> Result<bool, CheckError> {
-        self.inner.reset(key).await
     }
 
     /// A manually blocked key becomes known regardless of the cap, so that the block is enforced.
@@ -260,14 +242,6 @@ impl<L: Limiter> Limiter for NewKeys<L> {
         self.inner.block(key, duration).await?;
         self.know(key);
         Ok(())
-    }
-
-    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
-        self.inner.unblock(key).await
-    }
-
-    fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
-        self.inner.known_denial(key, cost)
     }
 
     fn stats(&self) -> LimiterStats {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Forgetting, Limiter, LimiterStats};
+use super::{Forgetting, Limiter, LimiterDecorator, LimiterStats};
 use crate::store::{Standing, Store};
 use crate::timestamp::whole_micros;
-use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, Quotas, Timestamp};
+use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, Timestamp};
 
 /// Caches each denial of another limiter until its `retry_after`, and answers checks with the same
 /// or a higher cost from the cache. With Redis, such a refusal costs no command.
@@ -240,21 +240,11 @@ impl Changes {
 }
 
 #[async_trait]
-impl<L: Limiter> Limiter for DenyCache<L> {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
+impl<L: Limiter> LimiterDecorator for DenyCache<L> {
+    type Inner = L;
 
-    fn quota(&self) -> Quota {
-        self.inner.quota()
-    }
-
-    fn quotas(&self) -> Quotas {
-        self.inner.quotas()
-    }
-
-    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
-        self.inner.accepts(quota)
+    fn inner(&self) -> &L {
+        &self.inner
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
@@ -340,7 +330,10 @@ impl<L: Limiter> Limiter for DenyCache<L> {
 
 impl<L: Limiter> fmt::Debug for DenyCache<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DenyCache").field("name", &self.name()).field("hold_micros", &self.hold).finish_non_exhaustive()
+        f.debug_struct("DenyCache")
+            .field("name", &self.inner.name())
+            .field("hold_micros", &self.hold)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,17 +4,16 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 #[cfg(feature = "tower")]
 use ipnet::IpNet;
 
-use super::{Limiter, LimiterStats, ensure_short};
+use super::{Limiter, LimiterDecorator, LimiterStats, ensure_short};
 #[cfg(feature = "tower")]
 use crate::identity::{canonical, network_of};
-use crate::{BlockPolicy, CheckError, Decision, Quota, QuotaError, Quotas};
+use crate::{BlockPolicy, CheckError, Decision};
 
 /// An element of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -218,25 +217,11 @@ impl<L: Limiter> Exempt<L> {
 }
 
 #[async_trait]
-impl<L: Limiter> Limiter for Exempt<L> {
-    fn name(&self) -> &str {
-        self.limiter.name()
-    }
+impl<L: Limiter> LimiterDecorator for Exempt<L> {
+    type Inner = L;
 
-    fn quota(&self) -> Quota {
-        self.limiter.quota()
-    }
-
-    fn quotas(&self) -> Quotas {
-        self.limiter.quotas()
-    }
-
-    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
-        self.limiter.accepts(quota)
-    }
-
-    fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
-        self.limiter.set_quota(quota)
+    fn inner(&self) -> &L {
+        &self.limiter
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
@@ -267,16 +252,9 @@ impl<L: Limiter> Limiter for Exempt<L> {
         }
     }
 
-    async fn reset(&self, key: &str) -> Result<bool, CheckError> {
-        self.limiter.reset(key).await
-    }
-
-    async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
-        self.limiter.block(key, duration).await
-    }
-
-    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
-        self.limiter.unblock(key).await
+    /// Nothing is known of a key that the allow list may hold.
+    fn known_denial(&self, _key: &str, _cost: u64) -> Option<Decision> {
+        None
     }
 
     /// The statistics of the inner limiter, plus the decisions of the lists.

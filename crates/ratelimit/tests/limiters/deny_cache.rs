@@ -147,49 +147,17 @@ fn a_denial_decided_before_a_change_is_not_remembered_after_it() {
     struct Late<L>(L, tokio::sync::Notify);
 
     #[async_trait::async_trait]
-    impl<L: Limiter> Limiter for Late<L> {
-        fn name(&self) -> &str {
-            self.0.name()
-        }
-        fn quota(&self) -> Quota {
-            self.0.quota()
+    impl<L: Limiter> tidegate_ratelimit::LimiterDecorator for Late<L> {
+        type Inner = L;
+
+        fn inner(&self) -> &L {
+            &self.0
         }
 
-        fn quotas(&self) -> tidegate_ratelimit::Quotas {
-            self.0.quotas()
-        }
-
-        fn accepts(&self, quota: Quota) -> Result<(), tidegate_ratelimit::QuotaError> {
-            self.0.accepts(quota)
-        }
-        fn set_quota(&self, quota: Quota) -> Result<(), tidegate_ratelimit::QuotaError> {
-            self.0.set_quota(quota)
-        }
         async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
             let decision = self.0.check(key, cost).await;
             self.1.notified().await;
             decision
-        }
-        async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-            self.0.peek(key, cost).await
-        }
-        async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-            self.0.penalty(key, cost).await
-        }
-        async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
-            self.0.reward(key, amount).await
-        }
-        async fn reset(&self, key: &str) -> Result<bool, CheckError> {
-            self.0.reset(key).await
-        }
-        async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
-            self.0.block(key, duration).await
-        }
-        async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
-            self.0.unblock(key).await
-        }
-        fn stats(&self) -> tidegate_ratelimit::LimiterStats {
-            self.0.stats()
         }
     }
 

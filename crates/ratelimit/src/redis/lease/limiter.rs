@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use super::hot::{Fetch, Hot, Step};
 use crate::algorithm::ensure_fits;
 use crate::fallback::Asked;
-use crate::limiter::{Forgetting, Limiter, LimiterStats};
+use crate::limiter::{Forgetting, Limiter, LimiterDecorator, LimiterStats};
 use crate::redis::Said;
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::timestamp::whole_micros;
-use crate::{CheckError, Clock, Decision, Quota, QuotaError, Quotas, RedisAlgorithm, RedisLimiter, Timestamp};
+use crate::{CheckError, Clock, Decision, Quota, QuotaError, RedisAlgorithm, RedisLimiter, Timestamp};
 
 /// A [`RedisLimiter`] with leases for hot keys. It charges an amount in Redis in advance and admits
 /// that amount in this process. This needs only one round trip for the whole amount.
@@ -227,22 +227,13 @@ impl<A: RedisAlgorithm> LeasedLimiter<A> {
     }
 }
 
+/// After a penalty the leased amount is still admitted.
 #[async_trait]
-impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
-    fn name(&self) -> &str {
-        self.shared.name()
-    }
+impl<A: RedisAlgorithm> LimiterDecorator for LeasedLimiter<A> {
+    type Inner = RedisLimiter<A>;
 
-    fn quota(&self) -> Quota {
-        self.shared.quota()
-    }
-
-    fn quotas(&self) -> Quotas {
-        self.shared.quotas()
-    }
-
-    fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
-        self.shared.accepts(quota)
+    fn inner(&self) -> &RedisLimiter<A> {
+        &self.shared
     }
 
     /// Drops all leases. Other processes keep theirs until they end.
@@ -264,11 +255,6 @@ impl<A: RedisAlgorithm> Limiter for LeasedLimiter<A> {
             Some(decision) => Ok(decision),
             None => self.shared.peek(key, cost).await,
         }
-    }
-
-    /// The leased amount is still admitted.
-    async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        self.shared.penalty(key, cost).await
     }
 
     /// Drops the lease, whose charge may be the refunded one. Its unused amount counts as used.

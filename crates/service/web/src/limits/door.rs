@@ -1,12 +1,9 @@
 //! A limiter for all nodes, with a sketch in front for keys that Redis should not see.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tidegate_ratelimit::{
-    CheckError, Decision, Denial, FrontDoor, Limiter, LimiterStats, NewKeys, Quota, QuotaError, Quotas,
-};
+use tidegate_ratelimit::{CheckError, Decision, Denial, FrontDoor, Limiter, LimiterStats, NewKeys, Quota, QuotaError};
 
 /// Asks the inner limiter, which counts and blocks for all nodes. The sketch decides about new keys
 /// beyond the inner limiter's cap, in fixed memory.
@@ -45,26 +42,20 @@ impl<L: Limiter> Guarded<L> {
 }
 
 #[async_trait]
-impl<L: Limiter> Limiter for Guarded<L> {
-    fn name(&self) -> &str {
-        self.behind.name()
-    }
+impl<L: Limiter> tidegate_ratelimit::LimiterDecorator for Guarded<L> {
+    type Inner = NewKeys<L>;
 
-    fn quota(&self) -> Quota {
-        self.behind.quota()
-    }
-
-    fn quotas(&self) -> Quotas {
-        self.behind.quotas()
+    fn inner(&self) -> &NewKeys<L> {
+        &self.behind
     }
 
     fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
-        self.behind.accepts(quota)?;
+        Limiter::accepts(&self.behind, quota)?;
         self.door.accepts(quota)
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
-        self.behind.set_quota(quota)?;
+        Limiter::set_quota(&self.behind, quota)?;
         self.door.set_quota(quota)
     }
 
@@ -78,35 +69,15 @@ impl<L: Limiter> Limiter for Guarded<L> {
         }
     }
 
-    async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        self.behind.peek(key, cost).await
-    }
-
-    async fn penalty(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
-        self.behind.penalty(key, cost).await
-    }
-
-    async fn reward(&self, key: &str, amount: u64) -> Result<Decision, CheckError> {
-        self.behind.reward(key, amount).await
-    }
-
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         let here = self.door.reset(key).await?;
-        Ok(self.behind.reset(key).await? || here)
-    }
-
-    async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
-        self.behind.block(key, duration).await
-    }
-
-    async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
-        self.behind.unblock(key).await
+        Ok(Limiter::reset(&self.behind, key).await? || here)
     }
 
     /// Returns the figures of the inner limiter, plus those that only the sketch admitted and
     /// refused.
     fn stats(&self) -> LimiterStats {
-        let (mut stats, door) = (self.behind.stats(), self.door.stats());
+        let (mut stats, door) = (Limiter::stats(&self.behind), self.door.stats());
         stats.allowed += door.allowed;
         stats.denied += self.refused.load(Ordering::Relaxed);
         stats.failed += door.failed;
@@ -116,6 +87,8 @@ impl<L: Limiter> Limiter for Guarded<L> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tidegate_ratelimit::{BlockPolicy, ManualClock, MemoryLimiter, SlidingWindow};
 
     use super::*;
