@@ -1,11 +1,13 @@
 //! Limiters that continue to decide during a Redis outage.
 
+mod builder;
 mod changes;
 mod debts;
 mod known;
 mod limiter;
 mod live;
 mod moment;
+mod outage;
 mod patience;
 mod settling;
 mod shared;
@@ -13,12 +15,13 @@ mod tenant;
 
 use std::num::NonZeroU32;
 
+pub use builder::{FallbackBuilder, FallbackLimiterBuilder, FallbackTenantLimiterBuilder};
 pub(crate) use changes::Learn;
-pub use limiter::{FallbackLimiter, FallbackLimiterBuilder};
+pub use limiter::FallbackLimiter;
 pub use live::LiveProcesses;
 pub(crate) use patience::Asked;
 pub use shared::SharedLimiter;
-pub use tenant::{FallbackTenantLimiter, FallbackTenantLimiterBuilder};
+pub use tenant::FallbackTenantLimiter;
 
 use crate::{CheckError, StoreError};
 
@@ -73,7 +76,7 @@ impl Default for OutagePolicy {
 ///
 /// A key that another program has written, or that cannot be read for another reason, also counts
 /// as an outage: a limit must not turn every request of its client into an error.
-fn outage<T>(result: Result<T, CheckError>) -> Result<Result<T, CheckError>, StoreError> {
+fn or_outage<T>(result: Result<T, CheckError>) -> Result<Result<T, CheckError>, StoreError> {
     match result {
         Err(CheckError::Store(error)) => Err(error),
         other => Ok(other),

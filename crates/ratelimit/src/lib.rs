@@ -105,8 +105,8 @@ pub use error::UnsupportedAlgorithm;
 pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
-    FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder, LiveProcesses,
-    OutagePolicy, SharedLimiter,
+    FallbackBuilder, FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder,
+    LiveProcesses, OutagePolicy, SharedLimiter,
 };
 pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]

@@ -10,30 +10,25 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::deciding::Blocking;
-use super::changes::Changes;
+use super::builder::FallbackBuilder;
 use super::debts::Debts;
+use super::fits_later;
 use super::known::Known;
-use super::moment::Moment;
-use super::patience::{DEFAULT_PATIENCE, Patience};
-use super::settling::Settling;
+use super::outage::Outage;
 use super::shared::SharedLimiter;
-use super::{LiveProcesses, OutagePolicy, fits_later};
 use crate::algorithm::ensure_fits;
-use crate::limiter::{DEFAULT_MAX_KEYS, Forgetting, Limiter, LimiterStats};
-use crate::tally::Tally;
-use crate::{
-    CheckError, Clock, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, Timestamp,
-};
+use crate::limiter::{Limiter, LimiterStats};
+use crate::{CheckError, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, Timestamp};
 
-/// Sends each check to Redis. While Redis cannot be reached, an [`OutagePolicy`] decides, within
-/// microseconds.
+/// Sends each check to Redis. While Redis cannot be reached, an
+/// [`OutagePolicy`](super::OutagePolicy) decides, within microseconds.
 ///
 /// Every check goes to Redis first. The Redis client detects an outage and returns an error
 /// immediately. Redis decides again as soon as it is available. Checks that are running when an
-/// outage begins wait at most for the [patience](FallbackLimiterBuilder::patience), 40 ms by
+/// outage begins wait at most for the [patience](FallbackBuilder::patience), 40 ms by
 /// default. Their requests are not repeated, because they may have been executed.
 ///
-/// With [`OutagePolicy::LocalShare`]:
+/// With [`OutagePolicy::LocalShare`](super::OutagePolicy::LocalShare):
 ///
 /// - A key that Redis has reported before the outage begins with its share of the remaining amount.
 ///   With several windows ([`Windows`](crate::Windows)), Redis reports only the binding one, so the
@@ -46,17 +41,18 @@ use crate::{
 ///   Redis without a reply is not a debt, because Redis may have charged it.
 /// - In the first window without a reply, Redis may only be slow for a moment and still reply to
 ///   the other processes. During that window, a process admits at most the last remaining count of
-///   a key that Redis reported, divided by the number of [`LiveProcesses`] (rounded down). For a
-///   key that Redis has not reported, it admits the same part of the limit, at least one. A request
-///   above that is refused but starts no block. Each process without a reply therefore exceeds the
-///   limit by at most its part of the last count that it received, and all together by at most one
-///   limit. They do not exceed it if their counts are up to date.
+///   a key that Redis reported, divided by the number of
+///   [`LiveProcesses`](super::LiveProcesses) (rounded down). For a key that Redis has not reported,
+///   it admits the same part of the limit, at least one. A request above that is refused but starts
+///   no block. Each process without a reply therefore exceeds the limit by at most its part of the
+///   last count that it received, and all together by at most one limit. They do not exceed it if
+///   their counts are up to date.
 /// - If the share is the whole limit, a refusal begins a block as usual. The block is also sent to
 ///   Redis, unless Redis has a longer one. A request above a smaller share is only refused, because
 ///   it does not exceed the limit yet.
 /// - Together the processes admit at most the limit in a window within the outage. In the window in
 ///   which the outage begins, they admit at most the limit plus the shares.
-/// - At most [`max_keys`](FallbackLimiterBuilder::max_keys) keys with debts are stored. Above that,
+/// - At most [`max_keys`](FallbackBuilder::max_keys) keys with debts are stored. Above that,
 ///   the smallest debts are removed, which [`evicted_live`](LimiterStats::evicted_live) counts.
 ///
 /// With every policy, blocks remain in force during the outage. A block that Redis reported is
@@ -71,96 +67,29 @@ pub struct FallbackLimiter<A: RedisAlgorithm> {
 struct Inner<A: RedisAlgorithm> {
     shared: SharedLimiter<A>,
     local: MemoryLimiter<A>,
-    policy: OutagePolicy,
-    patience: Patience,
-    clock: Clock,
+    outage: Outage,
     known: Known,
-    moment: Moment,
     debts: Debts,
-    settling: Settling,
-    here: Changes,
     /// Locked during a change of the quota, so that Redis and the share always use the same quota.
     changes: Mutex<()>,
-    tally: Tally,
 }
 
-/// Builder of a [`FallbackLimiter`]; see [`FallbackLimiter::builder`].
-pub struct FallbackLimiterBuilder<A: RedisAlgorithm> {
-    shared: SharedLimiter<A>,
-    policy: OutagePolicy,
-    patience: Duration,
-    max_keys: usize,
-    live: LiveProcesses,
-    clock: Clock,
-}
-
-impl<A: RedisAlgorithm> FallbackLimiterBuilder<A> {
-    /// Sets the policy for outages; [`OutagePolicy::ALONE`] by default.
-    #[must_use]
-    pub fn policy(mut self, policy: OutagePolicy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Sets the maximum time to wait for a reply of Redis; 40 ms by default. After that the policy
-    /// decides, also for all other checks, until it is known whether Redis is available.
-    #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
-    }
-
-    /// Sets the maximum number of keys in memory; at least one, 100,000 by default. Holds usage and
-    /// debts during an outage, otherwise the last replies and blocks.
-    #[must_use]
-    pub fn max_keys(mut self, n: usize) -> Self {
-        self.max_keys = n;
-        self
-    }
-
-    /// Sets the number of live processes, among which the remaining amount of a key is divided
-    /// while Redis is slow for a moment, see [`OutagePolicy::LocalShare`]. Default: 1.
-    #[must_use]
-    pub fn live_processes(mut self, live: LiveProcesses) -> Self {
-        self.live = live;
-        self
-    }
-
-    /// Sets the clock for outages; the system clock by default.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
-        self
-    }
-
+impl<A: RedisAlgorithm> FallbackBuilder<SharedLimiter<A>> {
     /// Builds the limiter.
     pub fn build(self) -> FallbackLimiter<A> {
-        let Self { shared, policy, patience, max_keys, live, clock } = self;
+        let outage = self.outage();
+        let Self { shared, max_keys, .. } = self;
         let redis = shared.redis();
-        let mut local = MemoryLimiter::builder(redis.name(), redis.algorithm().share(policy.parts()))
+        let parts = outage.policy.parts();
+        let mut local = MemoryLimiter::builder(redis.name(), redis.algorithm().share(parts))
             .max_keys(max_keys)
-            .clock(&clock);
+            .clock(&outage.clock);
         // Such a request may be within the limit. A block would outlast the outage on every node.
-        if let Some(block) = redis.policy().filter(|_| policy.parts() == NonZeroU32::MIN) {
+        if let Some(block) = redis.policy().filter(|_| parts == NonZeroU32::MIN) {
             local = local.block(block);
         }
         let (local, known, debts) = (local.build(), Known::new(max_keys), Debts::new(max_keys));
-        FallbackLimiter {
-            inner: Arc::new(Inner {
-                shared,
-                local,
-                policy,
-                patience: Patience::new(patience),
-                clock,
-                known,
-                moment: Moment::new(live),
-                debts,
-                settling: Settling::default(),
-                here: Changes::default(),
-                changes: Mutex::default(),
-                tally: Tally::default(),
-            }),
-        }
+        FallbackLimiter { inner: Arc::new(Inner { shared, local, outage, known, debts, changes: Mutex::default() }) }
     }
 }
 
@@ -168,15 +97,8 @@ impl<A: RedisAlgorithm> FallbackLimiter<A> {
     /// Returns a builder for a limiter that falls back from `shared`, a
     /// [`RedisLimiter`](crate::RedisLimiter) or a [`LeasedLimiter`](crate::LeasedLimiter), with its
     /// name, algorithm and blocks.
-    pub fn builder(shared: impl Into<SharedLimiter<A>>) -> FallbackLimiterBuilder<A> {
-        FallbackLimiterBuilder {
-            shared: shared.into(),
-            policy: OutagePolicy::default(),
-            patience: DEFAULT_PATIENCE,
-            max_keys: DEFAULT_MAX_KEYS,
-            live: LiveProcesses::default(),
-            clock: Clock::system(),
-        }
+    pub fn builder(shared: impl Into<SharedLimiter<A>>) -> FallbackBuilder<SharedLimiter<A>> {
+        FallbackBuilder::new(shared.into())
     }
 }
 
@@ -196,7 +118,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
 
     fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
         self.inner.shared.as_limiter().accepts(quota)?;
-        self.inner.local.accepts(quota.share(self.inner.policy.parts()))
+        self.inner.local.accepts(quota.share(self.inner.outage.policy.parts()))
     }
 
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
@@ -204,12 +126,12 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let before = self.inner.capacity();
         self.inner.shared.as_limiter().set_quota(quota)?;
         self.inner.known.change_limit(before, self.inner.capacity());
-        self.inner.local.set_quota(quota.share(self.inner.policy.parts()))
+        self.inner.local.set_quota(quota.share(self.inner.outage.policy.parts()))
     }
 
     async fn check(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
         let result = self.inner.decide(key, cost).await;
-        self.inner.tally.count(key, result, Decision::is_allowed)
+        self.inner.outage.tally.count(key, result, Decision::is_allowed)
     }
 
     async fn peek(&self, key: &str, cost: u64) -> Result<Decision, CheckError> {
@@ -218,8 +140,8 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         match inner.ask(key, inner.shared.as_limiter().peek(key, cost)).await {
             Ok(result) => result,
             // A peek does not begin a share, so it stores nothing.
-            Err(error) if inner.counts() => {
-                let now = Timestamp::now(&inner.clock);
+            Err(error) if inner.outage.counts() => {
+                let now = inner.outage.now();
                 let here = match inner.seed(inner.known.look(key, now), now) {
                     Some(seed) => inner.local.peek_seeded(key, cost, seed),
                     None => inner.local.peek(key, cost).await,
@@ -235,7 +157,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let inner = &self.inner;
         match inner.ask(key, inner.shared.as_limiter().penalty(key, cost)).await {
             Ok(result) => result,
-            Err(error) if inner.counts() => {
+            Err(error) if inner.outage.counts() => {
                 if !error.may_have_charged() {
                     inner.owe(key, cost.min(Quota::MAX_LIMIT));
                 }
@@ -250,7 +172,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
         let inner = &self.inner;
         match inner.ask(key, inner.shared.as_limiter().reward(key, amount)).await {
             Ok(result) => result,
-            Err(error) if inner.counts() => {
+            Err(error) if inner.outage.counts() => {
                 if !error.may_have_charged() {
                     inner.debts.take_back(key, amount);
                 }
@@ -263,14 +185,8 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     /// Always resets the key in this process. An error means that Redis still stores it.
     async fn reset(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        let here = inner.forget(key)?;
-        let forgetting = Forgetting::begun(|| {
-            inner.here.by_hand(key);
-            let _ = inner.forget(key);
-        });
-        let there = inner.ask(key, inner.shared.as_limiter().reset(key)).await;
-        drop(forgetting);
-        Ok(there?? || here)
+        let ask = inner.ask(key, inner.shared.as_limiter().reset(key));
+        inner.outage.remove(key, || inner.forget(key), ask).await
     }
 
     /// Always blocks the key in this process. An error means that other processes do not know the
@@ -278,7 +194,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     async fn block(&self, key: &str, duration: Duration) -> Result<(), CheckError> {
         let inner = &self.inner;
         inner.local.block_now(key, duration)?;
-        let now = Timestamp::now(&inner.clock);
+        let now = inner.outage.now();
         // An earlier block may have been sent, and arrive after this one was set.
         let set = if inner.debts.forget_block(key) { Timestamp::MAX } else { now };
         let mut blocking = Blocking { inner, key, set, until: now.saturating_add(duration), is_owed: true };
@@ -291,19 +207,13 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     /// Always unblocks the key in this process. An error means that Redis still stores the block.
     async fn unblock(&self, key: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        let here = inner.unblock(key)?;
-        let forgetting = Forgetting::begun(|| {
-            inner.here.by_hand(key);
-            let _ = inner.unblock(key);
-        });
-        let there = inner.ask(key, inner.shared.as_limiter().unblock(key)).await;
-        drop(forgetting);
-        Ok(there?? || here)
+        let ask = inner.ask(key, inner.shared.as_limiter().unblock(key));
+        inner.outage.remove(key, || inner.unblock(key), ask).await
     }
 
     fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {
         let denial = self.inner.local.known_denial(key, cost)?;
-        self.inner.tally.count(key, Ok(denial), Decision::is_allowed).ok()
+        self.inner.outage.tally.count(key, Ok(denial), Decision::is_allowed).ok()
     }
 
     /// Checks of this process, whether decided here or in Redis. Keys that its memory holds, blocks
@@ -311,7 +221,7 @@ impl<A: RedisAlgorithm> Limiter for FallbackLimiter<A> {
     fn stats(&self) -> LimiterStats {
         let LimiterStats { tracked_keys, blocked_keys, evicted_live, .. } = self.inner.local.stats();
         let evicted_live = evicted_live + self.inner.debts.forgotten();
-        LimiterStats { tracked_keys, blocked_keys, evicted_live, ..self.inner.tally.stats() }
+        LimiterStats { tracked_keys, blocked_keys, evicted_live, ..self.inner.outage.tally.stats() }
     }
 }
 
@@ -319,18 +229,7 @@ impl<A: RedisAlgorithm> fmt::Debug for FallbackLimiter<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FallbackLimiter")
             .field("shared", &self.inner.shared)
-            .field("policy", &self.inner.policy)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<A: RedisAlgorithm> fmt::Debug for FallbackLimiterBuilder<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FallbackLimiterBuilder")
-            .field("shared", &self.shared)
-            .field("policy", &self.policy)
-            .field("patience", &self.patience)
-            .field("max_keys", &self.max_keys)
+            .field("policy", &self.inner.outage.policy)
             .finish_non_exhaustive()
     }
 }

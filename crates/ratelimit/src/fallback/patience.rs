@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::outage;
+use super::or_outage;
 use crate::{CheckError, StoreError};
 
 /// Allows a decision within 50 ms on a busy machine.
@@ -78,7 +78,7 @@ impl Patience {
             work.await
         });
         if let Ok(result) = tokio::time::timeout(self.longest, asking.as_mut()).await {
-            return outage(result);
+            return or_outage(result);
         }
         // Called before the work is dropped, so that waiting checks do not send it too.
         self.find_out(probe);

@@ -12,25 +12,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::held::Held;
-use super::changes::Changes;
-use super::moment::Moment;
-use super::patience::{DEFAULT_PATIENCE, Patience};
-use super::settling::Settling;
-use super::{LiveProcesses, OutagePolicy, fits_later, outage};
+use super::builder::FallbackBuilder;
+use super::outage::Outage;
+use super::{fits_later, or_outage};
 use crate::algorithm::ensure_fits;
-use crate::limiter::{DEFAULT_MAX_KEYS, Forgetting};
+use crate::limiter::Forgetting;
 use crate::store::Store;
-use crate::tally::Tally;
 use crate::{
-    CheckError, Clock, LimiterStats, RedisTenantLimiter, SeatDecision, TenantDecision, TenantLimiter, TenantPlan,
-    TenantUsage, Timestamp,
+    CheckError, LimiterStats, RedisTenantLimiter, SeatDecision, TenantDecision, TenantLimiter, TenantPlan, TenantUsage,
 };
 
-/// Sends each request to Redis. While Redis cannot be reached, an [`OutagePolicy`] decides, as in
+/// Sends each request to Redis. While Redis cannot be reached, an
+/// [`OutagePolicy`](super::OutagePolicy) decides, as in
 /// [`FallbackLimiter`](super::FallbackLimiter).
 ///
 /// The newest plan and the last block that Redis reported remain in force during the outage. With
-/// [`OutagePolicy::LocalShare`]:
+/// [`OutagePolicy::LocalShare`](super::OutagePolicy::LocalShare):
 ///
 /// - A tenant that Redis has reported begins with its share of each window's remaining amount.
 /// - Amounts that are admitted during the outage are charged to Redis afterwards: once, however
@@ -39,7 +36,7 @@ use crate::{
 ///   process sends a request for a tenant to Redis, it settles that tenant's debts. A check that
 ///   was sent to Redis without a reply is not a debt, because Redis may have charged it.
 /// - In the first minute without a reply, the remaining amount of the minute is divided among the
-///   [`LiveProcesses`], as in [`FallbackLimiter`](super::FallbackLimiter).
+///   [`LiveProcesses`](super::LiveProcesses), as in [`FallbackLimiter`](super::FallbackLimiter).
 /// - Together the processes admit at most each limit in a window within the outage. In the window
 ///   in which the outage begins, they admit at most the limit plus the shares.
 ///
@@ -49,7 +46,7 @@ use crate::{
 ///   process and is not sent to Redis later.
 /// - A plan that is set during the outage applies here. Redis gets it with a check that passes it.
 /// - Taking or returning seats fails, because no process knows the users of the others.
-/// - Above [`max_keys`](FallbackTenantLimiterBuilder::max_keys) tenants, the smallest debts are
+/// - Above [`max_keys`](FallbackBuilder::max_keys) tenants, the smallest debts are
 ///   removed, which [`evicted_live`](LimiterStats::evicted_live) counts.
 pub struct FallbackTenantLimiter {
     inner: Arc<Inner>,
@@ -57,88 +54,25 @@ pub struct FallbackTenantLimiter {
 
 struct Inner {
     shared: RedisTenantLimiter,
-    policy: OutagePolicy,
-    patience: Patience,
-    moment: Moment,
-    clock: Clock,
+    outage: Outage,
     tenants: Store<Held>,
     /// Whether a tenant may have debts to Redis.
     is_owing: AtomicBool,
-    settling: Settling,
-    here: Changes,
     /// Identifies this limiter among all that share its quotas.
     process: String,
     number: AtomicU64,
-    tally: Tally,
 }
 
-/// Builder of a [`FallbackTenantLimiter`]; see [`FallbackTenantLimiter::builder`].
-pub struct FallbackTenantLimiterBuilder {
-    shared: RedisTenantLimiter,
-    policy: OutagePolicy,
-    patience: Duration,
-    max_keys: usize,
-    live: LiveProcesses,
-    clock: Clock,
-}
-
-impl FallbackTenantLimiterBuilder {
-    /// Sets the policy for outages; [`OutagePolicy::ALONE`] by default.
-    #[must_use]
-    pub fn policy(mut self, policy: OutagePolicy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Sets the maximum time to wait for a reply of Redis to a check, a block or a reset; 40 ms by
-    /// default. After that the policy decides, also for all other checks, until it is known whether
-    /// Redis is available.
-    #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
-    }
-
-    /// Sets the maximum number of tenants in memory; at least one, 100,000 by default. A tenant is
-    /// evicted only if its capacity is needed. Those without debts and with the least usage are
-    /// evicted first, and blocked ones never.
-    #[must_use]
-    pub fn max_keys(mut self, n: usize) -> Self {
-        self.max_keys = n;
-        self
-    }
-
-    /// Sets the number of live processes, among which the remaining amount of a tenant's minute is
-    /// divided while Redis is slow for a moment, see [`OutagePolicy::LocalShare`]. Default: 1.
-    #[must_use]
-    pub fn live_processes(mut self, live: LiveProcesses) -> Self {
-        self.live = live;
-        self
-    }
-
-    /// Sets the clock for outages; the system clock by default.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
-        self
-    }
-
+impl FallbackBuilder<RedisTenantLimiter> {
     /// Builds the limiter.
     pub fn build(self) -> FallbackTenantLimiter {
-        let Self { shared, policy, patience, max_keys, live, clock } = self;
         let inner = Inner {
-            shared,
-            policy,
-            patience: Patience::new(patience),
-            moment: Moment::new(live),
-            clock,
-            tenants: Store::new(max_keys),
+            outage: self.outage(),
+            shared: self.shared,
+            tenants: Store::new(self.max_keys),
             is_owing: AtomicBool::new(false),
-            settling: Settling::default(),
-            here: Changes::default(),
             process: format!("{:016x}", RandomState::new().hash_one("process")),
             number: AtomicU64::new(0),
-            tally: Tally::default(),
         };
         FallbackTenantLimiter { inner: Arc::new(inner) }
     }
@@ -146,15 +80,8 @@ impl FallbackTenantLimiterBuilder {
 
 impl FallbackTenantLimiter {
     /// Returns a builder for a limiter that falls back from `shared`.
-    pub fn builder(shared: RedisTenantLimiter) -> FallbackTenantLimiterBuilder {
-        FallbackTenantLimiterBuilder {
-            shared,
-            policy: OutagePolicy::default(),
-            patience: DEFAULT_PATIENCE,
-            max_keys: DEFAULT_MAX_KEYS,
-            live: LiveProcesses::default(),
-            clock: Clock::system(),
-        }
+    pub fn builder(shared: RedisTenantLimiter) -> FallbackBuilder<RedisTenantLimiter> {
+        FallbackBuilder::new(shared)
     }
 }
 
@@ -162,7 +89,7 @@ impl FallbackTenantLimiter {
 impl TenantLimiter for FallbackTenantLimiter {
     async fn check(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
         let result = self.inner.decide(tenant, plan, cost).await;
-        self.inner.tally.count(tenant, result, |decision| decision.allowed)
+        self.inner.outage.tally.count(tenant, result, |decision| decision.allowed)
     }
 
     async fn peek(&self, tenant: &str, plan: &TenantPlan, cost: u64) -> Result<TenantDecision, CheckError> {
@@ -177,7 +104,7 @@ impl TenantLimiter for FallbackTenantLimiter {
             let plan = held.in_force(plan);
             ensure_fits(cost, plan.limits().smallest())?;
             fits_later(
-                held.share_in_outage(&plan, parts, inner.sharers(parts, now), now).peek(&plan.share(parts), now, cost),
+                held.share_in_outage(&plan, parts, inner.sharers(now), now).peek(&plan.share(parts), now, cost),
                 error,
             )
         })?
@@ -193,8 +120,7 @@ impl TenantLimiter for FallbackTenantLimiter {
         let parts = inner.parts().ok_or(error)?;
         inner.look(tenant, |held, now| {
             let plan = held.in_force(plan);
-            let (state, share) =
-                (held.share_in_outage(&plan, parts, inner.sharers(parts, now), now), plan.share(parts));
+            let (state, share) = (held.share_in_outage(&plan, parts, inner.sharers(now), now), plan.share(parts));
             state.usage_under(inner.shared.policy(), &share, now)
         })
     }
@@ -247,7 +173,7 @@ impl TenantLimiter for FallbackTenantLimiter {
             now.saturating_add(duration)
         })?;
         let blocking = Forgetting::begun(|| {
-            inner.here.by_hand(tenant);
+            inner.outage.here.by_hand(tenant);
             let _ = inner.change(tenant, |held, now| held.block(now, until.saturating_since(now)));
         });
         let result = inner.ask(tenant, inner.shared.block(tenant, duration)).await;
@@ -258,29 +184,15 @@ impl TenantLimiter for FallbackTenantLimiter {
     /// Always unblocks the tenant here. An error means that Redis still stores the block.
     async fn unblock(&self, tenant: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        let unblock = || inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false);
-        let here = unblock();
-        let forgetting = Forgetting::begun(|| {
-            inner.here.by_hand(tenant);
-            unblock();
-        });
-        let there = inner.ask(tenant, inner.shared.unblock(tenant)).await;
-        drop(forgetting);
-        Ok(there?? || here)
+        let unblock = || Ok(inner.known(tenant, |held, now| Some(held.share.unblock(now))).unwrap_or(false));
+        inner.outage.remove(tenant, unblock, inner.ask(tenant, inner.shared.unblock(tenant))).await
     }
 
     /// Always resets the tenant's usage in this process. An error means that Redis still stores it.
     async fn reset(&self, tenant: &str) -> Result<bool, CheckError> {
         let inner = &self.inner;
-        let reset = || inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false);
-        let here = reset();
-        let forgetting = Forgetting::begun(|| {
-            inner.here.by_hand(tenant);
-            reset();
-        });
-        let there = inner.ask(tenant, inner.shared.reset(tenant)).await;
-        drop(forgetting);
-        Ok(there?? || here)
+        let reset = || Ok(inner.known(tenant, |held, now| Some(held.reset(now))).unwrap_or(false));
+        inner.outage.remove(tenant, reset, inner.ask(tenant, inner.shared.reset(tenant))).await
     }
 
     /// Always stores the plan here. An error means that others get it only from a check.
@@ -291,7 +203,7 @@ impl TenantLimiter for FallbackTenantLimiter {
 
     /// During an outage, the newest plan that this process has received.
     async fn plan(&self, tenant: &str) -> Result<Option<TenantPlan>, CheckError> {
-        match outage(self.inner.shared.plan(tenant).await) {
+        match or_outage(self.inner.shared.plan(tenant).await) {
             Ok(result) => result,
             Err(_) => self.inner.look(tenant, |held, _| held.plan()),
         }
@@ -314,10 +226,10 @@ impl TenantLimiter for FallbackTenantLimiter {
 
     /// Checks of this process, decided here or in Redis, and tenants in its memory.
     fn stats(&self) -> LimiterStats {
-        let now = Timestamp::now(&self.inner.clock);
+        let now = self.inner.outage.now();
         let held = self.inner.tenants.stats(|held| (0, held.share.blocked_for(now).is_some()));
         let LimiterStats { tracked_keys, blocked_keys, evicted_live, .. } = held;
-        LimiterStats { tracked_keys, blocked_keys, evicted_live, ..self.inner.tally.stats() }
+        LimiterStats { tracked_keys, blocked_keys, evicted_live, ..self.inner.outage.tally.stats() }
     }
 }
 
@@ -325,18 +237,7 @@ impl fmt::Debug for FallbackTenantLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FallbackTenantLimiter")
             .field("shared", &self.inner.shared)
-            .field("policy", &self.inner.policy)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for FallbackTenantLimiterBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FallbackTenantLimiterBuilder")
-            .field("shared", &self.shared)
-            .field("policy", &self.policy)
-            .field("patience", &self.patience)
-            .field("max_keys", &self.max_keys)
+            .field("policy", &self.inner.outage.policy)
             .finish_non_exhaustive()
     }
 }

@@ -22,17 +22,13 @@ impl<A: RedisAlgorithm> Inner<A> {
         self.shared.redis().algorithm().capacity()
     }
 
-    pub(super) fn counts(&self) -> bool {
-        matches!(self.policy, OutagePolicy::LocalShare { .. })
-    }
-
     /// Sends a request to Redis, after the key's debts were settled. The error means an outage.
     pub(super) async fn ask<T>(
         &self,
         key: &str,
         work: impl Future<Output = Result<T, CheckError>>,
     ) -> Result<Result<T, CheckError>, StoreError> {
-        let asked = self.patience.asked();
+        let asked = self.outage.patience.asked();
         let work = async {
             asked.begin()?;
             work.await
@@ -52,20 +48,20 @@ impl<A: RedisAlgorithm> Inner<A> {
             let (client, key) = (self.shared.redis().client().clone(), self.shared.redis().group(key));
             async move { drop(client.get(key.as_str()).await) }
         };
-        self.patience.ask(settling, work, asked, probe).await
+        self.outage.patience.ask(settling, work, asked, probe).await
     }
 
     pub(super) async fn decide(self: &Arc<Self>, key: &str, cost: u64) -> Result<Decision, CheckError> {
         ensure_fits(cost, self.capacity())?;
-        let (asked, before) = (self.patience.asked(), self.here.before(key));
+        let (asked, before) = (self.outage.patience.asked(), self.outage.here.before(key));
         // Pinned, so that it is not moved: the futures that contain it would otherwise grow.
         let deciding = pin!(self.shared.decide(key, cost, &asked));
         match self.ask_where(key, deciding, &asked).await {
             Ok(Ok(said)) => {
-                self.moment.answered();
+                self.outage.moment.answered();
                 self.local.learn_block(key, said.decision.blocked_for(), || before.learn());
-                if self.counts() {
-                    self.known.learn(key, &said, Timestamp::now(&self.clock), || before.learn());
+                if self.outage.counts() {
+                    self.known.learn(key, &said, self.outage.now(), || before.learn());
                 }
                 Ok(said.decision)
             }
@@ -80,14 +76,13 @@ impl<A: RedisAlgorithm> Inner<A> {
         cost: u64,
         error: StoreError,
     ) -> Result<Decision, CheckError> {
-        self.tally.decide_alone();
-        if !self.counts() {
+        self.outage.tally.decide_alone();
+        if !self.outage.counts() {
             return self.uncounted(key, error).await;
         }
-        self.moment.begin(Timestamp::now(&self.clock));
+        self.outage.moment.begin(self.outage.now());
         // Exceeding a part of the limit is not yet exceeding the limit.
-        let policy =
-            self.shared.redis().policy().filter(|_| self.sharers(Timestamp::now(&self.clock)) == NonZeroU32::MIN);
+        let policy = self.shared.redis().policy().filter(|_| self.sharers(self.outage.now()) == NonZeroU32::MIN);
         let result = self.local.check_seeded(key, cost, policy, || self.begin(key));
         if let Ok(decision) = &result {
             self.note(key, cost, decision, &error);
@@ -99,15 +94,15 @@ impl<A: RedisAlgorithm> Inner<A> {
     /// has begun. Must be called while the key is locked in `local`, so that other decisions on it
     /// wait for the seed.
     pub(super) fn begin(&self, key: &str) -> Option<Seed> {
-        self.here.decided(key);
-        let now = Timestamp::now(&self.clock);
-        let is_divided = self.sharers(now) > self.policy.parts();
+        self.outage.here.decided(key);
+        let now = self.outage.now();
+        let is_divided = self.sharers(now) > self.outage.policy.parts();
         self.seed(self.known.take(key, now, is_divided.then(|| self.memory())), now)
     }
 
     /// The used part of the share at its beginning. `None` if it has begun or is all unused.
     pub(super) fn seed(&self, last: Last, now: Timestamp) -> Option<Seed> {
-        let (parts, sharers) = (self.policy.parts(), self.sharers(now));
+        let (parts, sharers) = (self.outage.policy.parts(), self.sharers(now));
         let (share, capacity) = (self.shared.redis().algorithm().share(parts).capacity(), self.capacity());
         let is_divided = sharers > parts;
         // The part of the other processes is reserved for a whole window from now on.
@@ -124,7 +119,7 @@ impl<A: RedisAlgorithm> Inner<A> {
 
     /// The number of processes among which a key's remaining amount is divided.
     fn sharers(&self, now: Timestamp) -> NonZeroU32 {
-        self.moment.sharers(self.policy.parts(), now, self.memory())
+        self.outage.sharers(now, self.memory())
     }
 
     fn memory(&self) -> Duration {
@@ -136,7 +131,7 @@ impl<A: RedisAlgorithm> Inner<A> {
         match decision {
             Decision::Allowed(_) if !error.may_have_charged() => self.owe(key, cost),
             Decision::Denied(denial) => {
-                let until = denial.blocked_for.map(|left| Timestamp::now(&self.clock).saturating_add(left));
+                let until = denial.blocked_for.map(|left| self.outage.now().saturating_add(left));
                 if let Some(until) = until.filter(|until| !self.known.is_blocked_until(key, *until)) {
                     self.debts.block(key, until);
                     self.settle_later();
@@ -148,13 +143,13 @@ impl<A: RedisAlgorithm> Inner<A> {
 
     pub(super) fn owe(self: &Arc<Self>, key: &str, amount: u64) {
         if amount > 0 {
-            self.debts.charge(key, amount, Timestamp::now(&self.clock), self.memory());
+            self.debts.charge(key, amount, self.outage.now(), self.memory());
             self.settle_later();
         }
     }
 
     pub(super) fn settle_later(self: &Arc<Self>) {
-        self.settling.when_back(self, || self.shared.redis().client().availability().watch());
+        self.outage.settling.when_back(self, || self.shared.redis().client().availability().watch());
     }
 
     pub(super) fn is_there(&self) -> bool {
@@ -171,7 +166,7 @@ impl<A: RedisAlgorithm> Inner<A> {
                 Next::Wait(_) => return Err(CheckError::Store(StoreError::new("Redis takes no debits").transient())),
                 Next::Send(sending) => sending,
             };
-            let now = Timestamp::now(&self.clock);
+            let now = self.outage.now();
             let ages = sending.ages(now);
             match self.shared.redis().debit(key, sending.debit(&ages, now)).await {
                 Err(CheckError::Store(error)) if error.is_transient() => {
@@ -201,7 +196,7 @@ impl<A: RedisAlgorithm> Inner<A> {
     /// The decision for an uncounted key, which depends on its block and the policy.
     pub(super) async fn uncounted(&self, key: &str, error: StoreError) -> Result<Decision, CheckError> {
         let decision = self.local.peek(key, 0).await?;
-        if decision.is_allowed() && self.policy == OutagePolicy::Closed {
+        if decision.is_allowed() && self.outage.policy == OutagePolicy::Closed {
             return Err(CheckError::Store(error));
         }
         Ok(decision)
@@ -222,9 +217,9 @@ pub(super) struct Blocking<'a, A: RedisAlgorithm> {
 impl<A: RedisAlgorithm> Drop for Blocking<'_, A> {
     fn drop(&mut self) {
         let Self { inner, key, set, until, is_owed } = *self;
-        inner.here.by_hand(key);
+        inner.outage.here.by_hand(key);
         // An outdated reply may have been applied in between. A blocked key is never evicted.
-        let _ = inner.local.block_now(key, until.saturating_since(Timestamp::now(&inner.clock)));
+        let _ = inner.local.block_now(key, until.saturating_since(inner.outage.now()));
         if is_owed {
             inner.debts.block_by_hand(key, set, until);
             inner.settle_later();

@@ -24,12 +24,12 @@ impl Inner {
     ) -> Result<Result<T, CheckError>, StoreError> {
         let is_owing = || self.is_owing.load(Ordering::Acquire);
         let settling = pin!(async { if is_owing() { self.settle(tenant).await } else { Ok(()) } });
-        let asked = self.patience.asked();
+        let asked = self.outage.patience.asked();
         let work = async {
             asked.begin()?;
             work.await
         };
-        self.patience.ask(settling, work, &asked, || self.shared.is_there()).await
+        self.outage.patience.ask(settling, work, &asked, || self.shared.is_there()).await
     }
 
     pub(super) async fn decide(
@@ -38,12 +38,12 @@ impl Inner {
         plan: &TenantPlan,
         cost: u64,
     ) -> Result<TenantDecision, CheckError> {
-        let before = self.here.before(tenant);
+        let before = self.outage.here.before(tenant);
         // Pinned, so that it is not moved: the futures that contain it would otherwise grow.
         let deciding = pin!(self.shared.decide(tenant, plan, cost));
         match self.ask(tenant, deciding).await {
             Ok(Ok((decision, used))) => {
-                self.moment.answered();
+                self.outage.moment.answered();
                 // Fails if blocked tenants use the whole capacity. The tenant is then unknown.
                 let _ = self.change(tenant, |held, now| held.learn(&decision, used, now, before.learn()));
                 Ok(decision)
@@ -60,8 +60,8 @@ impl Inner {
         cost: u64,
         error: StoreError,
     ) -> Result<TenantDecision, CheckError> {
-        self.tally.decide_alone();
-        let OutagePolicy::LocalShare { instances } = self.policy else {
+        self.outage.tally.decide_alone();
+        let OutagePolicy::LocalShare { instances } = self.outage.policy else {
             return self.uncounted(tenant, plan, cost, error);
         };
         let (result, owes) = self.change(tenant, |held, now| {
@@ -70,9 +70,9 @@ impl Inner {
                 return (Err(never), false);
             }
             held.learn_plan(&plan);
-            self.here.decided(tenant);
-            self.moment.begin(now);
-            let sharers = self.sharers(instances, now);
+            self.outage.here.decided(tenant);
+            self.outage.moment.begin(now);
+            let sharers = self.sharers(now);
             held.begin_outage(&plan, instances, sharers, now);
             // Exceeding a part of the limit is not yet exceeding the limit.
             let policy = self.shared.policy().filter(|_| sharers == instances);
@@ -100,7 +100,7 @@ impl Inner {
     ) -> Result<TenantDecision, CheckError> {
         let (plan, blocked) = self.look(tenant, |held, now| (held.in_force(plan), held.share.blocked_for(now)))?;
         ensure_fits(cost, plan.limits().smallest())?;
-        if blocked.is_none() && self.policy == OutagePolicy::Closed {
+        if blocked.is_none() && self.outage.policy == OutagePolicy::Closed {
             return Err(CheckError::Store(error));
         }
         let mut nothing_used = TenantState::default();
@@ -112,7 +112,7 @@ impl Inner {
 
     /// Number of shares into which the limits are divided. `None` if the policy does not count.
     pub(super) fn parts(&self) -> Option<NonZeroU32> {
-        match self.policy {
+        match self.outage.policy {
             OutagePolicy::LocalShare { instances } => Some(instances),
             OutagePolicy::Open | OutagePolicy::Closed => None,
         }
@@ -131,16 +131,16 @@ impl Inner {
         self.change(tenant, |held, now| {
             let plan = held.in_force(plan);
             let share = plan.share(parts);
-            self.here.decided(tenant);
-            held.begin_outage(&plan, parts, self.sharers(parts, now), now);
+            self.outage.here.decided(tenant);
+            held.begin_outage(&plan, parts, self.sharers(now), now);
             work(held, &plan, &share, now);
             held.share.usage_under(self.shared.policy(), &share, now)
         })
     }
 
     /// The number of processes among which the remaining amount of a minute is divided.
-    pub(super) fn sharers(&self, parts: NonZeroU32, now: Timestamp) -> NonZeroU32 {
-        self.moment.sharers(parts, now, MINUTE)
+    pub(super) fn sharers(&self, now: Timestamp) -> NonZeroU32 {
+        self.outage.sharers(now, MINUTE)
     }
 
     pub(super) fn change<R>(
@@ -149,14 +149,14 @@ impl Inner {
         work: impl FnOnce(&mut Held, Timestamp) -> R,
     ) -> Result<R, CheckError> {
         let mut place = self.tenants.lock(tenant);
-        let now = Timestamp::now(&self.clock);
+        let now = self.outage.now();
         place.with(|held| held.standing(now), Held::default, |held| work(held, now))
     }
 
     pub(super) fn look<R>(&self, tenant: &str, work: impl FnOnce(&Held, Timestamp) -> R) -> Result<R, CheckError> {
         ensure_short(tenant)?;
         let place = self.tenants.lock(tenant);
-        let now = Timestamp::now(&self.clock);
+        let now = self.outage.now();
         Ok(match place.get() {
             Some(held) => work(held, now),
             None => work(&Held::default(), now),
@@ -165,7 +165,7 @@ impl Inner {
 
     pub(super) fn note_debt(self: &Arc<Self>) {
         self.is_owing.store(true, Ordering::Release);
-        self.settling.when_back(self, || self.shared.availability());
+        self.outage.settling.when_back(self, || self.shared.availability());
     }
 
     pub(super) async fn settle(&self, tenant: &str) -> Result<(), CheckError> {
@@ -190,7 +190,7 @@ impl Inner {
 
     pub(super) fn known<R>(&self, tenant: &str, work: impl FnOnce(&mut Held, Timestamp) -> Option<R>) -> Option<R> {
         let mut place = self.tenants.lock(tenant);
-        let now = Timestamp::now(&self.clock);
+        let now = self.outage.now();
         place.get_mut().and_then(|(_, held)| work(held, now))
     }
 }
@@ -201,7 +201,7 @@ impl Debtor for Inner {
     /// Reads the debts themselves: a list could miss one that is added while another is settled.
     fn owing(&self) -> Vec<CompactString> {
         let look = || {
-            let (now, mut owing) = (Timestamp::now(&self.clock), Vec::new());
+            let (now, mut owing) = (self.outage.now(), Vec::new());
             self.tenants.visit(|tenant, held| {
                 if held.owes(now) {
                     owing.push(tenant.into());
