@@ -5,7 +5,7 @@ mod history;
 use std::fmt;
 use std::time::Duration;
 
-use crate::limiter::ensure_short;
+use crate::key::ensure_short;
 use crate::store::{Standing, Store};
 use crate::timestamp::whole_micros;
 use crate::{CheckError, Clock, Timestamp};

@@ -5,7 +5,6 @@ mod changes;
 mod debts;
 mod known;
 mod limiter;
-mod live;
 mod moment;
 mod outage;
 mod patience;
@@ -16,10 +15,7 @@ mod tenant;
 use std::num::NonZeroU32;
 
 pub use builder::{FallbackBuilder, FallbackLimiterBuilder, FallbackTenantLimiterBuilder};
-pub(crate) use changes::Learn;
 pub use limiter::FallbackLimiter;
-pub use live::LiveProcesses;
-pub(crate) use patience::Asked;
 pub use shared::SharedLimiter;
 pub use tenant::FallbackTenantLimiter;
 
@@ -44,8 +40,8 @@ pub enum OutagePolicy {
     ///
     /// In the first window without a reply, Redis may only be slow. During that window each process
     /// admits its part of the last remaining count that Redis reported. The count is divided by the
-    /// number of [`LiveProcesses`] if that is greater than `instances`. See [`FallbackLimiter`] for
-    /// the resulting guarantee.
+    /// number of [`LiveProcesses`](crate::LiveProcesses) if that is greater than `instances`. See
+    /// [`FallbackLimiter`] for the resulting guarantee.
     LocalShare {
         /// Number of processes that share the limit.
         instances: NonZeroU32,

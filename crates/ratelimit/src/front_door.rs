@@ -15,7 +15,7 @@ use async_trait::async_trait;
 pub use builder::FrontDoorBuilder;
 
 use crate::algorithm::ensure_fits;
-use crate::limiter::ensure_short;
+use crate::key::ensure_short;
 use crate::{
     Allowance, CheckError, Clock, Decision, Limiter, LimiterStats, MemoryLimiter, Quota, QuotaError, Quotas,
     SlidingWindow, Timestamp,

@@ -69,15 +69,19 @@ mod front_door;
 pub mod headers;
 #[cfg(feature = "tower")]
 mod identity;
+mod key;
 #[cfg(feature = "tower")]
 mod layer;
 mod limiter;
+#[cfg(feature = "redis")]
+mod live;
 mod new_keys;
 mod presets;
 mod quota;
 mod quotas;
 #[cfg(feature = "redis")]
 mod redis;
+mod stats;
 mod store;
 #[cfg(feature = "redis")]
 mod tally;
@@ -106,7 +110,7 @@ pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
     FallbackBuilder, FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder,
-    LiveProcesses, OutagePolicy, SharedLimiter,
+    OutagePolicy, SharedLimiter,
 };
 pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]
@@ -115,14 +119,17 @@ pub use identity::{
     RequestKey, Together, TrustedProxies, TrustedProxiesError, client_address, has_forwarded_header, key_for,
     network_of,
 };
+pub use key::MAX_KEY_BYTES;
 #[cfg(feature = "tower")]
 pub use layer::{
     ByKey, Charge, Charges, Decisions, GrpcStatus, Policy, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection,
 };
 pub use limiter::{
-    DenyCache, DenyCacheBuilder, Exempt, KeyLists, Limiter, LimiterDecorator, LimiterStats, Listed, MAX_KEY_BYTES,
-    MemoryLimiter, MemoryLimiterBuilder, Shadow, SingleLimiter, TOP_DENIED, Verdict,
+    DenyCache, DenyCacheBuilder, Exempt, KeyLists, Limiter, LimiterDecorator, Listed, MemoryLimiter,
+    MemoryLimiterBuilder, Shadow, SingleLimiter, Verdict,
 };
+#[cfg(feature = "redis")]
+pub use live::LiveProcesses;
 pub use new_keys::{NewKeys, NewKeysBuilder};
 pub use presets::Preset;
 pub use quota::Quota;
@@ -134,6 +141,7 @@ pub use redis::{
 };
 #[cfg(all(feature = "redis", feature = "tokio"))]
 pub use redis::{PublishError, SharedQuotas};
+pub use stats::{LimiterStats, TOP_DENIED};
 pub use tenant::{
     MemoryTenantLimiter, Overrides, SeatDecision, Seats, TenantDecision, TenantLimiter, TenantPlan, TenantState,
     TenantUsage, Tier, TierLimits, WindowDecision, WindowUsage,

@@ -6,9 +6,9 @@ mod deny_cache;
 mod forgetting;
 mod lists;
 mod memory;
+mod seed;
 mod shadow;
 mod single;
-mod stats;
 
 use std::time::Duration;
 
@@ -21,24 +21,14 @@ pub(crate) use forgetting::Forgetting;
 pub use lists::{Exempt, KeyLists, Listed, Verdict};
 pub use memory::MemoryLimiter;
 #[cfg(feature = "redis")]
-pub(crate) use memory::Seed;
+pub(crate) use seed::{Learn, Seed};
 pub use shadow::Shadow;
 pub use single::SingleLimiter;
-pub use stats::{LimiterStats, TOP_DENIED};
 
-use crate::{CheckError, Decision, Quota, QuotaError, Quotas};
-
-/// Maximum length of a key, in bytes. Shorten or hash longer keys. Because of this bound, a cap on
-/// keys is also a cap on memory.
-pub const MAX_KEY_BYTES: usize = 512;
+use crate::{CheckError, Decision, LimiterStats, Quota, QuotaError, Quotas};
 
 /// Default maximum number of keys of a limiter that counts in memory.
 pub(crate) const DEFAULT_MAX_KEYS: usize = 100_000;
-
-pub(crate) fn ensure_short(key: &str) -> Result<(), CheckError> {
-    let length = key.len();
-    if length > MAX_KEY_BYTES { Err(CheckError::KeyTooLong { length, max: MAX_KEY_BYTES }) } else { Ok(()) }
-}
 
 /// Makes decisions for many keys, each with its own state. Object safe.
 ///

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::limiter::ensure_short;
+use crate::key::ensure_short;
 use crate::{
     Algorithm, CheckError, Clock, Decision, Limiter, LimiterDecorator, LimiterStats, MemoryLimiter, Quota, QuotaError,
     SlidingWindow, Timestamp, TokenBucket, TokenBucketState,

@@ -1,6 +1,7 @@
 //! Limits that processes share: states are in Redis, and a script decides in one round trip.
 
 mod algorithm;
+mod asked;
 mod builder;
 mod debit;
 mod lease;
@@ -14,6 +15,7 @@ mod tenant;
 use tidegate_redis::Value;
 
 pub use algorithm::RedisAlgorithm;
+pub(crate) use asked::{Asked, no_answer};
 pub use builder::RedisLimiterBuilder;
 pub(crate) use debit::Debit;
 pub use lease::{LeasedLimiter, LeasedLimiterBuilder};
@@ -23,7 +25,7 @@ pub(crate) use limiter::Said;
 pub use quotas::{PublishError, SharedQuotas};
 pub use tenant::{RedisTenantLimiter, RedisTenantLimiterBuilder};
 
-use crate::limiter::ensure_short;
+use crate::key::ensure_short;
 use crate::{CheckError, StoreError};
 
 /// Maximum time in Redis: 2⁵² µs, 142 years. The sum with a current date is below 2⁵³ µs.

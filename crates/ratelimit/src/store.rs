@@ -7,7 +7,8 @@ use compact_str::CompactString;
 use hashbrown::HashTable;
 
 use crate::CheckError;
-use crate::limiter::{LimiterStats, ensure_short};
+use crate::key::ensure_short;
+use crate::stats::LimiterStats;
 
 /// Priority of an entry during eviction. The lowest is evicted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

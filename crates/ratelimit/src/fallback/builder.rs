@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::OutagePolicy;
 use super::outage::Outage;
 use super::patience::DEFAULT_PATIENCE;
 use super::shared::SharedLimiter;
-use super::{LiveProcesses, OutagePolicy};
 use crate::limiter::DEFAULT_MAX_KEYS;
-use crate::{Clock, RedisTenantLimiter};
+use crate::{Clock, LiveProcesses, RedisTenantLimiter};
 
 /// Builder of a fallback from the Redis limiter `S`; see
 /// [`FallbackLimiter::builder`](super::FallbackLimiter::builder) and

@@ -3,14 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Which part of a reply may be applied to a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Learn {
-    Nothing,
-    /// Only a block in the reply. Not the absence of a block, and not the usage.
-    Block,
-    All,
-}
+use crate::limiter::Learn;
 
 /// Number of counters. Keys with different counters are distinguished.
 const COUNTERS: usize = 256;

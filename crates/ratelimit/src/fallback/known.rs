@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Learn;
 use crate::Timestamp;
+use crate::limiter::Learn;
 use crate::redis::Said;
 use crate::store::{Standing, Store};
 

@@ -17,7 +17,8 @@ use super::known::Known;
 use super::outage::Outage;
 use super::shared::SharedLimiter;
 use crate::algorithm::ensure_fits;
-use crate::limiter::{Limiter, LimiterStats};
+use crate::limiter::Limiter;
+use crate::stats::LimiterStats;
 use crate::{CheckError, Decision, MemoryLimiter, Quota, QuotaError, Quotas, RedisAlgorithm, StoreError, Timestamp};
 
 /// Sends each check to Redis. While Redis cannot be reached, an

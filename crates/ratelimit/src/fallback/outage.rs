@@ -3,14 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::OutagePolicy;
 use super::changes::Changes;
 use super::moment::Moment;
 use super::patience::Patience;
 use super::settling::Settling;
-use super::{LiveProcesses, OutagePolicy};
 use crate::limiter::Forgetting;
 use crate::tally::Tally;
-use crate::{CheckError, Clock, StoreError, Timestamp};
+use crate::{CheckError, Clock, LiveProcesses, StoreError, Timestamp};
 
 pub(super) struct Outage {
     pub(super) policy: OutagePolicy,

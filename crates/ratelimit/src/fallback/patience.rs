@@ -7,37 +7,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::or_outage;
+use crate::redis::{Asked, no_answer};
 use crate::{CheckError, StoreError};
 
 /// Allows a decision within 50 ms on a busy machine.
 pub(super) const DEFAULT_PATIENCE: Duration = Duration::from_millis(40);
-
-/// Whether a check has sent its own request to Redis. A request that another check sends for
-/// several charges nothing for the waiting ones.
-#[derive(Default)]
-pub(crate) struct Asked<'a> {
-    is_sent: AtomicBool,
-    hangs: Option<&'a AtomicBool>,
-}
-
-impl Asked<'_> {
-    /// Records that a request is sent. Returns an error if Redis is known not to reply.
-    pub(crate) fn begin(&self) -> Result<(), StoreError> {
-        if self.hangs.is_some_and(|hangs| hangs.load(Ordering::Relaxed)) {
-            return Err(no_answer());
-        }
-        self.is_sent.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn is_sent(&self) -> bool {
-        self.is_sent.load(Ordering::Relaxed)
-    }
-}
-
-fn no_answer() -> StoreError {
-    StoreError::new("Redis gives no answer").transient()
-}
 
 /// Ensures that at most one check waits in order to find out that Redis does not reply.
 pub(super) struct Patience {
@@ -52,7 +26,7 @@ impl Patience {
     }
 
     pub(super) fn asked(&self) -> Asked<'_> {
-        Asked { is_sent: AtomicBool::new(false), hangs: Some(&self.hangs) }
+        Asked::unless(&self.hangs)
     }
 
     /// Settles the debts, then sends the request to Redis. The error means an outage and says

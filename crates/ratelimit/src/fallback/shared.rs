@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::patience::Asked;
-use crate::redis::Said;
+use crate::redis::{Asked, Said};
 use crate::{CheckError, LeasedLimiter, Limiter, RedisAlgorithm, RedisLimiter};
 
 /// A limiter in Redis, with or without leases, from which a

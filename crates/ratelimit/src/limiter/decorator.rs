@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Limiter, LimiterStats};
+use super::Limiter;
+use crate::stats::LimiterStats;
 use crate::{CheckError, Decision, Quota, QuotaError, Quotas};
 
 /// A limiter around another one. Every call is forwarded to the [inner](Self::inner) limiter unless

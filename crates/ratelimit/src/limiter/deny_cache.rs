@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Forgetting, Limiter, LimiterDecorator, LimiterStats};
+use super::{Forgetting, Limiter, LimiterDecorator};
+use crate::stats::LimiterStats;
 use crate::store::{Standing, Store};
 use crate::timestamp::whole_micros;
 use crate::{CheckError, Clock, Decision, Denial, Quota, QuotaError, Timestamp};

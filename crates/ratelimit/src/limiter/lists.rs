@@ -10,9 +10,11 @@ use async_trait::async_trait;
 #[cfg(feature = "tower")]
 use ipnet::IpNet;
 
-use super::{Limiter, LimiterDecorator, LimiterStats, ensure_short};
+use super::{Limiter, LimiterDecorator};
 #[cfg(feature = "tower")]
 use crate::identity::{canonical, network_of};
+use crate::key::ensure_short;
+use crate::stats::LimiterStats;
 use crate::{BlockPolicy, CheckError, Decision};
 
 /// An element of a list.

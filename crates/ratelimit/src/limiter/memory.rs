@@ -7,13 +7,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
-use super::{Limiter, LimiterStats, MemoryLimiterBuilder, ensure_short};
+#[cfg(feature = "redis")]
+use super::seed::Learn;
+use super::seed::Seed;
+use super::{Limiter, MemoryLimiterBuilder};
 use crate::algorithm::ensure_fits;
 use crate::block::Block;
-#[cfg(feature = "redis")]
-use crate::fallback::Learn;
+use crate::key::ensure_short;
 use crate::store::{Standing, Store};
-use crate::{Algorithm, BlockPolicy, CheckError, Clock, Decision, Quota, QuotaError, Quotas, Timestamp};
+use crate::{Algorithm, BlockPolicy, CheckError, Clock, Decision, LimiterStats, Quota, QuotaError, Quotas, Timestamp};
 
 /// A [`Limiter`] that keeps the states of at most `max_keys` keys in memory.
 ///
@@ -39,13 +41,6 @@ struct Entry<S> {
     block: Block,
     /// Number of refusals, saturating.
     denied: u32,
-}
-
-/// A key's usage according to another source: `used` was charged at `date`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seed {
-    pub(crate) used: u64,
-    pub(crate) date: Timestamp,
 }
 
 impl<S> Entry<S> {

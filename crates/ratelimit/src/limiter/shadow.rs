@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Limiter, LimiterStats};
+use super::Limiter;
+use crate::stats::LimiterStats;
 use crate::{Allowance, CheckError, Decision, Quota, QuotaError, Quotas};
 
 /// A limiter in shadow mode: [`report`](Self::report) returns what it would have refused.

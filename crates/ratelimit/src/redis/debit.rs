@@ -7,7 +7,7 @@ use tidegate_redis::Arg;
 use super::limiter::numbers;
 use super::{MAX_MICROS, RedisAlgorithm, RedisLimiter};
 use crate::CheckError;
-use crate::limiter::ensure_short;
+use crate::key::ensure_short;
 use crate::timestamp::whole_micros;
 
 /// The amounts of one key that one process admitted during an outage, and its block.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{SeatDecision, TenantDecision, TenantLimiter, TenantPlan, TenantState, TenantUsage};
 use crate::algorithm::ensure_fits;
-use crate::limiter::ensure_short;
+use crate::key::ensure_short;
 use crate::store::{Standing, Store};
 use crate::{BlockPolicy, CheckError, Clock, LimiterStats, Timestamp};
 

@@ -11,10 +11,10 @@ use super::Inner;
 use crate::algorithm::ensure_fits;
 use crate::fallback::debts::Next;
 use crate::fallback::known::Last;
-use crate::fallback::patience::Asked;
 use crate::fallback::settling::Debtor;
 use crate::fallback::{OutagePolicy, fits_later};
 use crate::limiter::{Limiter, Seed};
+use crate::redis::Asked;
 use crate::{CheckError, Decision, RedisAlgorithm, StoreError, Timestamp};
 
 impl<A: RedisAlgorithm> Inner<A> {

@@ -12,7 +12,7 @@ use super::held::{Held, MINUTE};
 use crate::algorithm::ensure_fits;
 use crate::fallback::settling::Debtor;
 use crate::fallback::{OutagePolicy, fits_later};
-use crate::limiter::ensure_short;
+use crate::key::ensure_short;
 use crate::{CheckError, StoreError, TenantDecision, TenantPlan, TenantState, TenantUsage, Timestamp};
 
 impl Inner {

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fallback::Learn;
+use crate::limiter::Learn;
 use crate::store::Standing;
 use crate::{TenantDecision, TenantPlan, TenantState, Timestamp};
 

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 
 use super::hot::{Fetch, Hot, Step};
 use crate::algorithm::ensure_fits;
-use crate::fallback::Asked;
-use crate::limiter::{Forgetting, Limiter, LimiterDecorator, LimiterStats};
-use crate::redis::Said;
+use crate::limiter::{Forgetting, Limiter, LimiterDecorator};
+use crate::redis::{Asked, Said};
+use crate::stats::LimiterStats;
 use crate::store::Store;
 use crate::tally::Tally;
 use crate::timestamp::whole_micros;

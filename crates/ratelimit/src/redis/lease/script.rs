@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::hot::PART_OF_REMAINING;
 use crate::CheckError;
 use crate::algorithm::ensure_fits;
-use crate::limiter::ensure_short;
+use crate::key::ensure_short;
 use crate::redis::algorithm::FIGURES;
 use crate::redis::limiter::{Answer, Said, args};
 use crate::redis::{MAX_MICROS, RedisAlgorithm, RedisLimiter, figures};

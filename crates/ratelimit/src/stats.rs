@@ -1,3 +1,5 @@
+//! Counters of a limiter.
+
 use serde::Serialize;
 
 /// Maximum length of [`LimiterStats::top_denied`].
