@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invalidation_that_arrives_behind_a_later_one_of_its_cell_still_counts() {
+    fn an_invalidation_that_arrives_after_a_later_one_of_its_cell_still_counts() {
         // Both drew numbers, the second was counted first: a reader in between checks again.
         let moves = Moves::new();
         let tag = Tag::new("shared");

@@ -9,7 +9,7 @@ use std::error::Error;
 /// the guarantee ends with this process.** An invalidation that must survive a crash needs a second
 /// way, such as a table that is written with the rows.
 #[derive(Debug, thiserror::Error)]
-#[error("the shared tier could not be told of an invalidation, which is kept: {reason}")]
+#[error("an invalidation could not reach the shared tier and will be sent again: {reason}")]
 #[non_exhaustive]
 pub struct Owed {
     /// Number of live entries removed from L1, which the call would have returned.

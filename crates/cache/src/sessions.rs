@@ -169,7 +169,7 @@ impl CacheSessions {
             Ok(read) => Ok(Some(read.value).filter(|held| !held.is_over(self.wall_time()))),
             Err(LoadError::Loader(missing)) => match *missing {
                 Missing::Absent => Ok(None),
-                Missing::Unknown => Err(unreachable("asked for the session")),
+                Missing::Unknown => Err(unreachable("the session could not be read from")),
             },
             Err(error) => Err(Error::Backend(error.to_string())),
         }
@@ -205,7 +205,7 @@ impl CacheSessions {
             other => {
                 // The value of L2 is the one that counts.
                 tiers.drop_scope(Scope::Key(key));
-                other.map(drop).map_err(|Untold| unreachable("told of the session"))
+                other.map(drop).map_err(|Untold| unreachable("the session could not be stored in"))
             }
         }
     }
@@ -221,7 +221,7 @@ impl CacheSessions {
             let since = tiers.fence.now();
             let told = l2.put_end(key, new).boxed().await;
             self.sessions.set_in_l1(key, since, fill, Some(mark));
-            return told.map_err(|Untold| unreachable("told of the end of the session"));
+            return told.map_err(|Untold| unreachable("the end of the session could not be stored in"));
         }
         room(self.sessions.set(key, fill).await)
     }
@@ -255,7 +255,7 @@ fn room(is_kept: bool) -> session_store::Result<()> {
 }
 
 fn unreachable(what: &str) -> Error {
-    Error::Backend(format!("the tier that processes share could not be {what}"))
+    Error::Backend(format!("{what} the tier that processes share"))
 }
 
 #[async_trait]

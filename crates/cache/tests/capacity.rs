@@ -40,7 +40,7 @@ impl Drop for Counted {
 }
 
 #[test]
-fn entries_never_exceed_the_capacity_and_all_memory_comes_back() {
+fn entries_never_exceed_the_capacity_and_all_memory_is_freed() {
     let alive = Arc::new(AtomicI64::new(0));
     for capacity in [0, 1, 2, 31, 500, 1000] {
         let cache = TieredCache::builder().capacity(Capacity::Entries(capacity)).build();

@@ -106,7 +106,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn what_was_written_is_read(record in record()) {
+    fn a_written_value_is_read_back(record in record()) {
         let (json, pack, small_json, small_pack) = small();
         let round = |codec: &dyn Codec<Record>| codec.decode(&codec.encode_shared(&record).unwrap()).unwrap();
         for codec in [&json as &dyn Codec<Record>, &pack, &small_json, &small_pack] {
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn raw_bytes_are_what_they_were(bytes in vec(any::<u8>(), 0..3000), text in ".{0,40}") {
+    fn raw_bytes_are_unchanged(bytes in vec(any::<u8>(), 0..3000), text in ".{0,40}") {
         let raw = RawBytes::new();
         prop_assert_eq!(Codec::<Vec<u8>>::decode(&raw, &raw.encode(&bytes).unwrap()).unwrap(), bytes.clone());
         prop_assert_eq!(Codec::<String>::decode(&raw, &raw.encode(&text).unwrap()).unwrap(), text);

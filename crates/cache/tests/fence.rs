@@ -276,7 +276,7 @@ async fn one_tag_of_several_is_enough_and_other_entries_stay() {
 /// Writers move the row and invalidate or set, in all ways. Readers in two classes must never see a
 /// row older than the last finished write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn under_many_writers_and_readers_no_read_goes_back() {
+async fn with_many_writers_and_readers_no_read_returns_an_older_value() {
     fn invalidate(scene: &Scene, version: u32) {
         let (cache, pattern) = (scene.cache.cache(), Pattern::parse("schedule:*").unwrap());
         match version % 7 {

@@ -191,7 +191,7 @@ fn removals_are_reported_with_their_cause() {
 
     now(numbers.set(&key(3), Fill::new(3).tag(Tag::new("t"))));
     now(cache.invalidate_tag(&Tag::new("t"))).unwrap();
-    assert_eq!(left(), [""; 0], "told when it leaves");
+    assert_eq!(left(), [""; 0], "reported only once it leaves");
     assert_eq!(cache.sweep(), 1);
     assert_eq!(left(), [removed(3, "Invalidated")]);
     assert_eq!(cache.stats().tiers[0].evictions, Some(0));
@@ -387,5 +387,5 @@ async fn a_loader_may_fail_with_a_boxed_error() {
     let failed: Box<dyn Error> = values.get_or_load(&key(1), load).await.unwrap_err().into();
     let loaders = failed.source().unwrap();
     assert_eq!(loaders.to_string(), "invalid digit found in string");
-    assert!(loaders.source().is_none(), "an io::Error tells of what it holds as itself");
+    assert!(loaders.source().is_none(), "an io::Error passes its inner error off as itself");
 }

@@ -195,7 +195,7 @@ fn a_loader_that_blocks_its_thread_blocks_the_key_only_until_its_timeout() {
     });
     release.send(()).unwrap();
     assert!(waiting.block_on(stuck).unwrap().is_err());
-    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(3)), "what the late one brought is given to nobody");
+    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(3)), "the value of the late load reaches no caller");
 }
 
 #[tokio::test]

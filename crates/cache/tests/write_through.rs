@@ -107,7 +107,7 @@ async fn a_write_continues_when_its_caller_leaves() {
 async fn a_panic_invalidates() {
     let rows = rows();
     rows.set(&key(1), 1).await;
-    let write = async || -> Result<Fill<u64>, Infallible> { panic!("as it was told") };
+    let write = async || -> Result<Fill<u64>, Infallible> { panic!("as the test demands") };
     assert!(matches!(rows.write_through(&key(1), write).await, Err(WriteError::Panicked)));
     assert_eq!(rows.get_local(&key(1)), Lookup::Miss);
 }

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_means_what_was_invalidated() {
+    fn a_notice_names_the_invalidated_scope() {
         let (names, reader) = (names(), names());
         let key = Key::builder("k{").part("a}:b*ü").named("n", 1).build().unwrap();
         let tag = Tag::of(["", "x"]);

@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(epoch(&recall, "a"), Said::Valid(401_000));
         advance(KEEP - RENEW).await;
         assert_eq!((epoch(&recall, "a"), says(&recall, &tag, "1"), recall.clock("")), (Said::Nothing, None, None));
-        assert!(recall.epoch_due().is_some(), "whoever was to ask has left");
+        assert!(recall.epoch_due().is_some(), "the caller that should query it has left");
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use super::vary::Selection;
 
 /// Result of a load.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are responses, and each lies in an `Arc` of its own")]
+#[expect(clippy::large_enum_variant, reason = "nearly all are responses, and each has an `Arc` of its own")]
 pub(super) enum Entry {
     /// A response that is private to its client. Waiting requests are notified; it is not kept.
     Unshared,

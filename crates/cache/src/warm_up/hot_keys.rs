@@ -212,7 +212,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read(keys in vec((".{1,8}", ".{0,8}", ".{0,8}", any::<u64>()), 0..20)) {
+        fn a_written_value_is_read_back(keys in vec((".{1,8}", ".{0,8}", ".{0,8}", any::<u64>()), 0..20)) {
             let hot = |(prefix, part, class, heat): (String, String, String, u64)| {
                 HotKey { key: Key::builder(prefix).part(part).build().unwrap(), class, heat }
             };

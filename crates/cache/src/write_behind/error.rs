@@ -104,6 +104,6 @@ pub(super) enum FlushError {
     #[error(transparent)]
     Pending(#[from] WriteBehindError),
     /// The store has it, but others may still read the old value from L2.
-    #[error("a batch was written to the store, and waits on until the cache can be told of it: {0}")]
+    #[error("a batch was written to the store and stays pending until the cache can be notified: {0}")]
     Untold(#[source] Owed),
 }

@@ -8,7 +8,7 @@ use tidegate_cache::{Fill, Key, LoadError, Lookup, Tag, Touched};
 use crate::{Store, key, keys, things};
 
 #[tokio::test]
-async fn an_error_reaches_every_key_that_was_left_to_the_loader() {
+async fn an_error_reaches_every_key_of_the_loader() {
     let (things, _) = things();
     things.set(&key(1), 1).await;
     let load = async |_| Err::<Vec<(Key, Fill<u32>)>, _>("no store");

@@ -54,7 +54,7 @@ async fn a_loader_may_answer_with_a_map_with_too_much_and_twice() {
         Ok::<_, Infallible>(answer)
     };
     assert_eq!(values(things.get_or_load_many(keys([1, 2]), load).await), [Some(1), Some(1)]);
-    assert_eq!(things.get_local(&key(9)), Lookup::Miss, "nobody fenced what nobody asked for");
+    assert_eq!(things.get_local(&key(9)), Lookup::Miss, "a key that no caller requested has no fence");
     let twice = async |_| Ok::<_, Infallible>(vec![(key(3), Fill::new(1)), (key(3), Fill::new(2))]);
     assert_eq!(values(things.get_or_load_many(keys([3]), twice).await), [Some(2)]);
 }
@@ -144,7 +144,7 @@ async fn values_of_a_batch_live_as_their_class_and_their_loader_say() {
 }
 
 #[tokio::test]
-async fn a_batch_revalidates_what_l1_still_holds() {
+async fn a_batch_revalidates_values_that_l1_still_has() {
     let (things, clock) = things();
     things.set_many([(key(1), 1), (key(2), 2)]).await;
     let before = things.get_local(&key(1)).into_value().unwrap();

@@ -51,7 +51,7 @@ async fn a_refusal_is_no_failure_of_the_origin() {
     ground.get(&[]).await;
     ground.pass(60);
     assert_eq!(ground.get(&[]).await.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(ground.get(&[]).await.body, "body", "which may stand in for one that fails");
+    assert_eq!(ground.get(&[]).await.body, "body", "the stale response is served if the origin fails");
 }
 
 #[tokio::test]

@@ -205,5 +205,5 @@ async fn a_stored_response_is_dropped_when_the_next_one_is_private() {
     assert_eq!(ground.get(&[]).await.body, "0");
     ground.pass(2);
     assert_eq!(ground.get(&[]).await.body, "1");
-    assert_eq!(ground.get(&[]).await.status, 503, "nothing stale stands in");
+    assert_eq!(ground.get(&[]).await.status, 503, "no stale response is served");
 }

@@ -312,7 +312,7 @@ fn order() -> Vec<Step> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_load_that_an_invalidation_overtook_leaves_its_value_on_no_node() {
+async fn a_load_overtaken_by_an_invalidation_leaves_its_value_on_no_node() {
     let rounds = scale(400, 100_000) / LANES;
     let server = RedisServer::start().await;
     let url = patient(&server.url());

@@ -22,7 +22,7 @@ async fn read(things: &TypedCache<u32>, store: &Store) -> (u32, Source) {
 }
 
 #[tokio::test]
-async fn a_refresh_ahead_replaces_what_l2_holds_and_runs_once_for_all_nodes() {
+async fn a_refresh_ahead_replaces_the_value_in_l2_and_runs_once_for_all_nodes() {
     let (_server, nodes) = server_and_nodes::<3>().await;
     let store = Store::slow(Duration::from_millis(400));
     let things = nodes.each_ref().map(|node| node.cache.typed_with_codec::<u32>(AHEAD, Json::new()));
@@ -89,7 +89,7 @@ async fn a_confirmed_value_is_extended_in_l2() {
 }
 
 #[tokio::test]
-async fn a_process_that_starts_revalidates_what_its_predecessor_left() {
+async fn a_new_process_revalidates_values_of_its_predecessor() {
     let (_server, [one, other]) = server_and_nodes().await;
     let class = TtlClass::new("brief", Duration::from_millis(1)).grace(Duration::from_secs(600));
     let [mine, theirs] = [&one, &other].map(|node| node.cache.typed_with_codec::<u32>(class, Json::new()));
@@ -107,7 +107,7 @@ async fn a_process_that_starts_revalidates_what_its_predecessor_left() {
 }
 
 #[tokio::test]
-async fn the_hard_timeout_holds_over_l2_and_loader_together() {
+async fn the_hard_timeout_bounds_l2_and_loader_together() {
     let mut server = RedisServer::start().await;
     let [node]: [Node; 1] = nodes_on(&server.url()).await;
     let things = node.cache.typed_with_codec(CLASS.hard_timeout(Duration::from_millis(20)), Json::new());

@@ -150,7 +150,7 @@ async fn a_lost_generation_of_a_tag_brings_nothing_back() {
                 read.iter().all(|read| *read.value == new).then_some(())
             });
             noticed.await.unwrap();
-            report("lost generation, that nobody was told of", lost.elapsed());
+            report("lost generation, without a notice", lost.elapsed());
         }
         for _ in 0..20 {
             for node in [&one, &other] {

@@ -64,7 +64,7 @@ async fn three_nodes_that_miss_together_make_one_load() {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_stops_nothing() {
+async fn a_shared_load_continues_when_its_caller_leaves() {
     let (_server, [one, other]) = server_and_nodes().await;
     let store = Store::slow(Duration::from_millis(100));
     let first = tokio::time::timeout(Duration::from_millis(30), one.read(1, &store)).await;

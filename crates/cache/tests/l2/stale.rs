@@ -32,7 +32,7 @@ async fn leave_stale(predecessor: &Node, class: TtlClass, value: u32) {
 }
 
 #[tokio::test]
-async fn a_process_that_starts_serves_what_its_predecessor_left_while_it_loads() {
+async fn a_new_process_serves_stale_values_of_its_predecessor_while_it_loads() {
     let (_server, [one, other]) = server_and_nodes().await;
     leave_stale(&one, BRIEF, 7).await;
     let (store, there) = (Store::slow(Duration::from_millis(300)), things(&other, BRIEF));
@@ -148,7 +148,7 @@ async fn a_tag_invalidated_during_a_background_refresh_is_obeyed() {
 }
 
 #[tokio::test]
-async fn a_load_that_has_ended_leaves_no_task_behind_its_stale_value() {
+async fn an_ended_load_of_a_stale_value_leaves_no_task() {
     let (_server, [one, other]) = server_and_nodes().await;
     let class = BRIEF.soft_timeout(Duration::from_secs(3600));
     let wanted: Vec<_> = (0..200).map(key).collect();

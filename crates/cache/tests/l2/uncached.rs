@@ -54,7 +54,7 @@ async fn reads_of_uncached_values_leave_no_invalidation_to_send_in_an_outage() {
     assert_eq!(one.cache.owed(), Some(0));
     server.resume();
     one.until(|l2| l2.is_available).await;
-    assert!(one.things.get(&key(1)).await.is_hit(), "nothing of anybody else was invalidated");
+    assert!(one.things.get(&key(1)).await.is_hit(), "no other value was invalidated");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ fn reads_extend_a_sliding_lifetime_up_to_its_cap() {
     for round in 1..=9 {
         scene.advance(100);
         assert_eq!(scene.cache.get_local(&key(1)), Lookup::Fresh(Arc::new(1)));
-        assert_eq!(scene.cache.contains(&key(2)), round == 1, "nobody reads it");
+        assert_eq!(scene.cache.contains(&key(2)), round == 1, "a value without readers");
     }
     assert_eq!(scene.cache.ttl(&key(1)), Some(seconds(100)), "the cap is nearer than the idle time");
     scene.advance(99);

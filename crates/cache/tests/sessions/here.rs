@@ -49,7 +49,7 @@ async fn a_grace_of_the_class_prolongs_no_session() {
 }
 
 #[tokio::test]
-async fn a_deleted_session_is_not_brought_back_by_a_request_that_had_it() {
+async fn a_deleted_session_is_not_revived_by_a_request_that_had_it() {
     let (store, clock, _) = store();
     let mut session = record(&clock, 1, 600);
     store.create(&mut session).await.unwrap();
@@ -94,7 +94,7 @@ async fn stores_of_two_names_share_nothing() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_id_takes_the_session_along() {
+async fn a_change_of_the_id_keeps_the_session() {
     let clock = clock();
     let store = Arc::new(CacheSessions::new(&TieredCache::builder().clock(clock.clone()).build()));
     let session = Session::new(None, store.clone(), Some(Expiry::OnInactivity(time::Duration::minutes(5))));

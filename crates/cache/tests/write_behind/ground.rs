@@ -79,7 +79,7 @@ impl Store {
         if let Some(gate) = gate {
             gate.acquire().await.unwrap().forget();
         }
-        assert!(!self.panics.swap(false, Ordering::SeqCst), "as it was told");
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "as the test demands");
         if self.hangs.swap(false, Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }

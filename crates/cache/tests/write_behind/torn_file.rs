@@ -109,7 +109,7 @@ async fn write(client: &Client, store: &Store, value: u64) {
 }
 
 #[tokio::test]
-async fn an_acknowledged_value_is_flushed_behind_a_torn_write() {
+async fn an_acknowledged_value_is_flushed_after_a_torn_write() {
     let torn = async |client: &Client, store: &Store| write(client, store, 1).await;
     let next = async |client: &Client, store: &Store| write(client, store, 2).await;
     tear(nothing, torn, next, async |store, is_next_done| {
@@ -120,7 +120,7 @@ async fn an_acknowledged_value_is_flushed_behind_a_torn_write() {
 }
 
 #[tokio::test]
-async fn an_acknowledged_value_is_flushed_behind_a_torn_settling() {
+async fn an_acknowledged_value_is_flushed_after_a_torn_settling() {
     let before = async |client: &Client, store: &Store| write(client, store, 1).await;
     let torn = async |client: &Client, store: &Store| rows(client, store).flush(SOON).await.unwrap();
     let next = async |client: &Client, store: &Store| write(client, store, 2).await;
@@ -133,7 +133,7 @@ async fn an_acknowledged_value_is_flushed_behind_a_torn_settling() {
 }
 
 #[tokio::test]
-async fn acknowledged_increments_count_once_behind_a_torn_batch() {
+async fn acknowledged_increments_count_once_after_a_torn_batch() {
     let before = async |client: &Client, store: &Store| {
         add(client, store, 5).await;
         views(client, store).add(&key(2), 1).await.unwrap();
@@ -153,7 +153,7 @@ async fn acknowledged_increments_count_once_behind_a_torn_batch() {
 }
 
 #[tokio::test]
-async fn acknowledged_increments_count_once_behind_a_torn_addition() {
+async fn acknowledged_increments_count_once_after_a_torn_addition() {
     let before = async |client: &Client, store: &Store| add(client, store, 5).await;
     let torn = async |client: &Client, store: &Store| {
         views(client, store).add(&key(2), 3).await.unwrap();
@@ -168,7 +168,7 @@ async fn acknowledged_increments_count_once_behind_a_torn_addition() {
 
 /// The store has the batch, and Redis is notified.
 #[tokio::test]
-async fn acknowledged_increments_count_once_behind_a_torn_settling_of_a_batch() {
+async fn acknowledged_increments_count_once_after_a_torn_settling_of_a_batch() {
     let before = async |client: &Client, store: &Store| {
         add(client, store, 5).await;
         views(client, store).add(&key(2), 1).await.unwrap();

@@ -53,7 +53,7 @@ pub(super) const PROOFS: &[Proof] = &[
         "100,000 interleavings of loads, writes and invalidations on 3 nodes: an overtaken value stays readable nowhere",
         "tidegate-cache",
         "l2",
-        "interleaving::a_load_that_an_invalidation_overtook_leaves_its_value_on_no_node",
+        "interleaving::a_load_overtaken_by_an_invalidation_leaves_its_value_on_no_node",
     )
     .with(&["json"]),
     proof(
