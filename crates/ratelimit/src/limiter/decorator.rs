@@ -60,10 +60,16 @@ pub trait LimiterDecorator: Send + Sync {
     }
 
     /// As [`Limiter::accepts`].
+    ///
+    /// # Errors
+    /// As [`Limiter::accepts`].
     fn accepts(&self, quota: Quota) -> Result<(), QuotaError> {
         self.inner().accepts(quota)
     }
 
+    /// As [`Limiter::set_quota`].
+    ///
+    /// # Errors
     /// As [`Limiter::set_quota`].
     fn set_quota(&self, quota: Quota) -> Result<(), QuotaError> {
         self.inner().set_quota(quota)
