@@ -9,6 +9,7 @@ mod message_pack;
 mod raw;
 #[cfg(any(feature = "json", feature = "messagepack", feature = "sessions"))]
 pub(crate) mod terse;
+#[cfg(any(feature = "shapes", feature = "write-behind"))]
 pub(crate) mod versioned;
 
 use std::error::Error;
