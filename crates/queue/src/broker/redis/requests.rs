@@ -139,7 +139,7 @@ impl Drop for Request<'_> {
                 open.named_in = None;
                 match open.state {
                     RequestState::Lost if ends == Ends::Answered => {
-                        open.state = RequestState::Recovered(Instant::now())
+                        open.state = RequestState::Recovered(Instant::now());
                     }
                     // It was named for the second time.
                     RequestState::Recovered(_) => return ends != Ends::Answered,
