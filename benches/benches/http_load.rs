@@ -142,8 +142,8 @@ impl Side {
     /// Returns the processor time of all threads of the server so far, to a hundredth of a second.
     fn processor_time(&self) -> Duration {
         let pid = self.process.pid().expect("it runs");
-        let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux tells it");
-        // Behind the name, which may hold anything: user and system time are the 12th and 13th.
+        let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux has the file");
+        // After the name, which may contain anything: user and system time are the 12th and 13th.
         let (_, behind) = status.rsplit_once(')').expect("a name in brackets");
         let ticks = behind.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
         Duration::from_millis(ticks.sum::<u64>() * 10)

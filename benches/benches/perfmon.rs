@@ -129,7 +129,7 @@ fn record(criterion: &mut Criterion) {
     let theirs = Mutex::new(theirs);
     bench("Mutex<hdrhistogram>", &|latency| {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        theirs.lock().expect("nobody panics").saturating_record(nanos);
+        theirs.lock().expect("no thread panics").saturating_record(nanos);
     });
 
     let buckets: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];

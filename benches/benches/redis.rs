@@ -143,7 +143,7 @@ async fn round_trips(ours: &Client) {
         let locks = rate(1, move || {
             let lock = Arc::clone(&lock);
             async move {
-                let guard = lock.try_acquire().await.expect("an answer").expect("nobody wants it");
+                let guard = lock.try_acquire().await.expect("an answer").expect("the lock is free");
                 guard.release().await.is_ok()
             }
         });

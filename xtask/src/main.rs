@@ -119,6 +119,6 @@ fn main() -> ExitCode {
 /// directory may come from another checkout.
 fn root() -> Result<PathBuf, String> {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").ok_or("run it as `cargo xtask`")?;
-    let root = Path::new(&manifest).parent().ok_or("xtask does not stand in a workspace")?;
+    let root = Path::new(&manifest).parent().ok_or("xtask is not in a workspace")?;
     Ok(root.to_owned())
 }

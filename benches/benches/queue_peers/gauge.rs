@@ -89,7 +89,7 @@ impl Reading {
 
 fn text<'a>(info: &'a str, name: &str) -> &'a str {
     let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.expect("Redis 7 tells it").trim()
+    line.expect("Redis 7 reports it").trim()
 }
 
 fn field(info: &str, name: &str) -> f64 {

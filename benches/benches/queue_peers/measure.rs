@@ -155,7 +155,7 @@ impl Turn<'_> {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let clock = Arc::new(Stopwatch::start());
         let own = Arc::clone(&clock);
-        let on_start = Arc::new(move |_| sender.send(own.elapsed()).expect("somebody waits for it"));
+        let on_start = Arc::new(move |_| sender.send(own.elapsed()).expect("the receiver waits"));
         let worker = peer.work(IDLE_CONCURRENCY, on_start).await;
         let (order, mut latencies) = (Order::uniform(28), Vec::new());
         let mut gaps = order.walk(0);
@@ -175,7 +175,7 @@ impl Turn<'_> {
     pub(crate) async fn lateness(&mut self) {
         let peer = self.open().await;
         let (sender, mut receiver) = mpsc::unbounded_channel();
-        let on_start = Arc::new(move |number| sender.send((number, time_of_day())).expect("somebody waits for it"));
+        let on_start = Arc::new(move |number| sender.send((number, time_of_day())).expect("the receiver waits"));
         let worker = peer.work(IDLE_CONCURRENCY, on_start).await;
         let steps = u32::try_from(self.sizes.due.as_millis()).expect("some seconds");
         let order = Order::uniform(steps);

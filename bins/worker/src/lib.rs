@@ -116,7 +116,7 @@ mod tests {
     use super::queues_and_tables;
 
     #[test]
-    fn a_worker_says_where_its_queues_and_tables_are() {
+    fn a_worker_reports_where_its_queues_and_tables_are() {
         for (redis, database, expected) in [
             (None, None, "in ./data"),
             (Some("redis://r"), None, "on redis://r, tables in ./data"),

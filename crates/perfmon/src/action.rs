@@ -6,16 +6,16 @@
 //! ([`Advice`](crate::advice::Advice)) that names an actuator, watches the effect, and returns a
 //! log entry for each step.
 //!
-//! # What it keeps to
+//! # Bounds
 //!
-//! - Without [`Settings::enabled`] it changes nothing. What it changed before goes on being judged.
+//! - Without [`Settings::enabled`] it changes nothing. It still judges a change made before.
 //! - A step is at most a quarter of the present value and never leaves the actuator's bounds.
 //! - It makes one change at a time. The next change waits until the last one has been judged, and
 //!   for ten minutes. At most six changes are made in 1,440 minutes.
 //! - After five minutes it judges a change by the symptom that the change was made for. It reverts
 //!   the change if that symptom, the API's P99 or the API's error rate is worse than before. It
 //!   also reverts the change after fifteen minutes without data.
-//! - An actuator whose change was taken back is left alone for 1,440 minutes: its advice was wrong.
+//! - An actuator whose change was reverted is not changed for 1,440 minutes: its advice was wrong.
 //! - A value that another party has set since is never overwritten.
 //!
 //! # What it does not guarantee

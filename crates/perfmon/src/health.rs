@@ -6,6 +6,7 @@ mod latch;
 pub(crate) mod reading;
 pub(crate) mod report;
 mod score;
+pub(crate) mod wording;
 
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use crate::health::latch::Latch;
 use crate::health::reading::{Evidence, Reading};
 use crate::health::report::{Component, Health, HealthReport, Reason};
 use crate::health::score::{Flags, Part};
+use crate::health::wording::{Wording, duration};
 
-/// A value that may exceed its threshold by chance scores at least this, so that it does not
-/// degrade health.
+/// Minimum score of a value that may exceed its threshold only because of random variation, so that
+/// it does not degrade health.
 const MAYBE: f64 = 80.0;
 
 /// Evaluates readings and remembers the state between evaluations.
@@ -79,16 +81,16 @@ impl HealthMonitor {
         let seen = score::state(score, flags);
         let status = self.hysteresis.observe(score, flags);
 
-        let mut told: Vec<(Option<u8>, Reason)> = Vec::new();
+        let mut scored: Vec<(Option<u8>, Reason)> = Vec::new();
         let mut components = Vec::with_capacity(judged.len());
         for Judged { component, reason, .. } in judged {
-            told.extend(reason.map(|reason| (component.score, reason)));
+            scored.extend(reason.map(|reason| (component.score, reason)));
             components.push(component);
         }
         // Scores ascending, then the unknown.
-        told.sort_by_key(|(score, _)| score.map_or(u8::MAX, |score| score));
-        let mut reasons: Vec<Reason> = told.into_iter().map(|(_, reason)| reason).collect();
-        reasons.extend(self.held(status, seen, score));
+        scored.sort_by_key(|(score, _)| score.map_or(u8::MAX, |score| score));
+        let mut reasons: Vec<Reason> = scored.into_iter().map(|(_, reason)| reason).collect();
+        reasons.extend(self.why_held(status, seen, score));
         if reasons.is_empty() {
             reasons.push(overall(match components.len() {
                 0 => "no reading was given".to_owned(),
@@ -100,7 +102,8 @@ impl HealthMonitor {
     }
 
     fn judge(&self, reading: Reading) -> Judged {
-        let Reading { name, observed, threshold, critical, samples, weight, unit, detail, age, evidence } = reading;
+        let Reading { name, subject, observed, threshold, critical, samples, weight, .. } = reading;
+        let Reading { unit, wording, detail, age, evidence, .. } = reading;
         let few = samples.filter(|&samples| samples < self.min_samples && evidence != Evidence::Beyond);
         let is_stale = age > self.stale_after;
         let score = if few.is_some() || is_stale { None } else { score::component(observed, threshold) };
@@ -108,29 +111,36 @@ impl HealthMonitor {
         let score = if is_chance { score.map(|score| score.max(MAYBE)) } else { score };
         let breached = score.is_some() && observed > threshold && !is_chance;
         let finite = |value: f64| value.is_finite().then_some(value);
-        let unit_after = unit.map(|unit| format!(" {unit}")).unwrap_or_default();
+        // A condition is a sentence that may be false, so only its name can be unknown.
+        let unknown = match &subject {
+            Some(subject) if wording != Wording::Condition => format!("{subject} is unknown"),
+            _ => format!("{name} is unknown"),
+        };
+        let subject = subject.as_ref().unwrap_or(&name);
+        let [value, limit] = [observed, threshold].map(|number| wording.figure(number, unit));
         let message = match (few, score) {
-            _ if is_stale => Some(format!("taken {age:.0?} ago, not within the last {:?}", self.stale_after)),
-            (Some(samples), _) => Some(format!("only {samples} of the {} samples needed", self.min_samples)),
-            (None, None) if observed.is_nan() && threshold.is_nan() => Some("nothing is known".to_owned()),
-            (None, None) => Some(format!("{observed} against a threshold of {threshold} can't be judged")),
-            (None, Some(_)) if breached => {
-                Some(format!("{}{unit_after} exceeds the threshold of {threshold}{unit_after}", short(observed)))
+            _ if is_stale => {
+                let [age, most] = [Duration::from_secs(age.as_secs()), self.stale_after].map(duration);
+                Some(format!("{unknown}: it was read {age} ago, which is longer than {most}"))
             }
-            (None, Some(_)) if is_chance => Some(format!(
-                "{}{unit_after} is above the threshold of {threshold}{unit_after}, by so few that it may be chance",
-                short(observed)
-            )),
-            (None, Some(score)) if score < 100.0 => {
-                Some(format!("{}{unit_after} nears the threshold of {threshold}{unit_after}", short(observed)))
+            (Some(samples), _) => {
+                Some(format!("{unknown}: there are {samples} samples, and {} are needed", self.min_samples))
             }
+            (None, None) if observed.is_nan() && threshold.is_nan() => Some(unknown),
+            (None, None) => Some(format!("{unknown}: {observed} cannot be compared with a threshold of {threshold}")),
+            (None, Some(_)) if breached && wording == Wording::Condition => Some(subject.to_string()),
+            (None, Some(_)) if breached => Some(format!("{subject} is {value}, above {limit}")),
+            (None, Some(_)) if is_chance => {
+                Some(format!("{subject} is {value}, above {limit}, but so few samples may be chance"))
+            }
+            (None, Some(score)) if score < 100.0 => Some(format!("{subject} is {value}, near its limit of {limit}")),
             (None, Some(_)) => None,
         };
         let reason = message.map(|message| Reason {
             component: name.clone(),
             message: match detail {
-                Some(detail) => format!("{name}: {message} ({detail})"),
-                None => format!("{name}: {message}"),
+                Some(detail) => format!("{message} ({detail})"),
+                None => message,
             },
             observed: finite(observed),
             threshold: finite(threshold),
@@ -155,15 +165,15 @@ impl HealthMonitor {
         Judged { component, reason, breached, is_chance, part: score.map(|score| Part { score, weight, critical }) }
     }
 
-    /// Says why the reported state is not the one just seen.
-    fn held(&self, status: Health, seen: Health, score: Option<u8>) -> Option<Reason> {
+    /// Explains why the reported state differs from the state of the latest evaluation.
+    fn why_held(&self, status: Health, seen: Health, score: Option<u8>) -> Option<Reason> {
         if status == seen {
             return None;
         }
         let score = score.map(|score| format!(" with {score} points")).unwrap_or_default();
         let mut message = format!(
-            "this evaluation alone is {seen}{score}; {status} is held until {WORSE_AFTER} in a row are worse or \
-             {BETTER_AFTER} better by {MARGIN} points"
+            "the last evaluation is {seen}{score}, but the state stays {status} until {WORSE_AFTER} evaluations in a \
+             row are worse or {BETTER_AFTER} are better by {MARGIN} points"
         );
         let latched = self.latch.names().collect::<Vec<_>>();
         match *latched {
@@ -185,10 +195,4 @@ struct Judged {
 
 fn overall(message: String) -> Reason {
     Reason { component: "overall".into(), message, observed: None, threshold: None }
-}
-
-/// Four digits after the point are more than anyone reads.
-fn short(value: f64) -> f64 {
-    let rounded = (value * 1e4).round() / 1e4;
-    if rounded.is_finite() { rounded } else { value }
 }

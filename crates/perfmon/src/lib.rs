@@ -31,8 +31,8 @@
 //! ```
 //!
 //! Each file in the directory `examples` answers one question: which endpoint is slow, what took so
-//! long, is it healthy, who gets alerts, which statement repeats, how long did callers wait, when
-//! is it full, and how to test a handler.
+//! long, is it healthy, when does an alert notify operators, which statement repeats, how long did
+//! callers wait, when is it full, and how to test a handler.
 //!
 //! # What is recorded where
 //!

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use crate::health::config::HealthConfig;
 use crate::health::reading::Reading;
+use crate::health::wording::duration;
 use crate::histogram::snapshot::Snapshot;
 use crate::outcome::tally::ABORTED;
-use crate::readings::excess::{Few, Share, loudest};
+use crate::readings::excess::{FewSamples, Share, worst_window};
 use crate::readings::failing::{Failing, when};
 use crate::readings::slowest::Slowest;
 use crate::record::kind::Kind;
@@ -46,7 +47,7 @@ impl Registry {
     ///
     /// With few samples one slow request would be more than 1 % of all. So the window is exact only
     /// if ten or more samples exceed a limit. Three to nine count only if a share of half the limit
-    /// would rarely produce so many (once in 10,000). One or two never count. Until then the
+    /// would rarely produce that number (once in 10,000). One or two never count. Until then the
     /// reading is shown, but does not exceed its threshold.
     ///
     /// A short window ([`HealthConfig::recent`]) replaces the long one if it is worse. It must have
@@ -175,27 +176,37 @@ impl Whole {
 
 fn error_rate(all: &[Whole], config: &HealthConfig) -> Reading {
     let share = |of: &Whole| Share { over: of.errors, count: of.responses, limit: config.error_rate };
-    let (worst, evidence) =
-        loudest(all.iter().map(|of| (share(of), share(of).value(), of.window)), config.min_samples, Few::Speak);
+    let (worst, evidence) = worst_window(
+        all.iter().map(|of| (share(of), share(of).value(), of.window)),
+        config.min_samples,
+        FewSamples::Count,
+    );
     let (Share { over, count, .. }, when) = (share(&all[worst]), when(all[worst].window, config));
     Reading::new("error_rate", share(&all[worst]).value(), config.error_rate)
+        .subject(format!("error rate of all responses{when}"))
+        .share()
         .critical()
         .samples(count)
         .evidence(evidence)
-        .detail(format!("{over} of {count} responses{when}"))
+        .detail(format!("{over} of {count} responses failed"))
 }
 
 fn aborted(all: &[Whole], config: &HealthConfig) -> Reading {
     let share = |of: &Whole| Share { over: of.aborted, count: of.responses + of.aborted, limit: config.aborted };
     // Any client can leave three times in a row.
-    let (worst, evidence) =
-        loudest(all.iter().map(|of| (share(of), share(of).value(), of.window)), config.min_samples, Few::Wait);
+    let (worst, evidence) = worst_window(
+        all.iter().map(|of| (share(of), share(of).value(), of.window)),
+        config.min_samples,
+        FewSamples::Ignore,
+    );
     let (Share { over, count, .. }, when) = (share(&all[worst]), when(all[worst].window, config));
     Reading::new("aborted", share(&all[worst]).value(), config.aborted)
+        .subject(format!("share of aborted requests{when}"))
+        .share()
         .critical()
         .samples(count)
         .evidence(evidence)
-        .detail(format!("{over} of {count} clients left before a response{when}"))
+        .detail(format!("{over} of {count} clients left before a response"))
 }
 
 /// `hanging` is how many requests have been running for longer than the limit, and for longer than
@@ -219,19 +230,20 @@ fn p99(all: &[Whole], hanging: [u64; 2], config: &HealthConfig) -> Reading {
         (Share { over, count, limit: SLOWEST_SHARE }, ended.max(at_least).as_secs_f64(), whole.window)
     };
     let judged: Vec<(Share, f64, Window)> = all.iter().map(judge).collect();
-    let (worst, evidence) = loudest(judged.iter().copied(), config.min_samples, Few::Speak);
+    let (worst, evidence) = worst_window(judged.iter().copied(), config.min_samples, FewSamples::Count);
     let (Share { over, count, .. }, observed, window) = judged[worst];
     let when = when(window, config);
     let hanging = match hanging[0] {
         0 => String::new(),
-        hanging => format!(", {hanging} of them still under way"),
+        hanging => format!(", {hanging} of them still running"),
     };
     Reading::new("p99", observed, limit.as_secs_f64())
+        .subject(format!("P99 of all responses{when}"))
         .critical()
         .samples(count)
         .unit("s")
         .evidence(evidence)
-        .detail(format!("{over} of {count} responses took over {limit:?}{when}{hanging}"))
+        .detail(format!("{over} of {count} responses took longer than {}{hanging}", duration(limit)))
 }
 
 fn is_more_than_one_percent(part: u64, whole: u64) -> bool {

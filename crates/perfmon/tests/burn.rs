@@ -1,4 +1,4 @@
-//! Error budgets: when somebody is told, and that the rings count as a list would.
+//! Error budgets: when they cause an alert, and that the rings agree with a plain list.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Service {
         Self { log: BurnLog::new(secs(0)), now: 0, sum: Outcomes::default(), rate: BurnRate::standard(0.999) }
     }
 
-    /// After so many hours of 10 good responses a second.
+    /// A service after `hours` hours with 10 good responses a second.
     fn seasoned(hours: u64) -> Self {
         let mut service = Self::new();
         for _ in 0..hours * 60 {
@@ -195,7 +195,7 @@ fn from_requests_through_the_registry_to_an_alert() {
 }
 
 #[test]
-fn what_cannot_serve_is_named() {
+fn invalid_settings_are_named() {
     let ok = BurnRate::standard(0.999);
     for objective in [0.0, 1.0, -1.0, 99.9, f64::NAN] {
         let bad = BurnRate { objective, ..ok.clone() };
@@ -262,7 +262,7 @@ proptest! {
     }
 
     #[test]
-    fn wild_totals_and_clocks_are_taken(
+    fn any_totals_and_clock_readings_are_accepted(
         steps in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>()), 1..30), objective in any::<f64>(),
     ) {
         let mut log = BurnLog::new(Duration::ZERO);

@@ -62,7 +62,7 @@ fn names_of_ten_kilobytes_take_no_room() {
 }
 
 #[test]
-fn settings_of_zero_are_taken() {
+fn settings_of_zero_are_accepted() {
     let registry = Registry::builder().cap(0).slow_entries(0).thresholds([]).slow_call(Duration::ZERO).build();
     assert_eq!(registry.endpoint("GET", "/").route(), OTHER);
     assert_eq!(registry.unmatched("GET").route(), UNMATCHED);
@@ -82,7 +82,7 @@ async fn operations_are_capped_too() {
 
 proptest! {
     #[test]
-    fn any_method_and_route_is_taken(method in any::<String>(), route in any::<String>(), cap in 0usize..3) {
+    fn any_method_and_route_is_accepted(method in any::<String>(), route in any::<String>(), cap in 0usize..3) {
         let registry = Registry::builder().cap(cap).build();
         for _ in 0..3 {
             registry.endpoint(&method, &route).aborted();

@@ -12,7 +12,7 @@ fn key(name: impl Into<String>, labels: &[(&str, &str)]) -> Key {
 }
 
 #[test]
-fn what_a_library_counts_is_told() {
+fn metrics_of_a_library_are_exposed() {
     let bridge = Bridge::new();
     with_local_recorder(&bridge, || {
         metrics::describe_histogram!("wait", Unit::Milliseconds, "How long one waits");

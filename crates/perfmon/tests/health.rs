@@ -79,7 +79,7 @@ fn a_slow_endpoint_is_named_and_an_outlier_is_not() {
     let report = first(&registry);
     assert_eq!(state(&report, "slow_api"), Health::Degraded);
     let reason = report.reasons.iter().find(|reason| reason.component == "slow_api").unwrap();
-    assert!(reason.message.contains("GET /slow"), "{}", reason.message);
+    assert!(reason.message.contains("P95 of GET /slow is 2 s, above 2 s"), "{}", reason.message);
     assert_eq!(reason.threshold, Some(2.0));
 }
 
@@ -100,7 +100,7 @@ async fn slow_queries_count_once_there_are_queries() {
 }
 
 #[test]
-fn limits_of_ones_own_are_exact_too() {
+fn custom_limits_are_exact_too() {
     let p99 = Duration::from_nanos(1_234_567_891);
     let config = HealthConfig { p99, ..HealthConfig::default() };
     for (latency, expected) in [(p99, Health::Healthy), (p99 + NS, Health::Degraded)] {
@@ -119,16 +119,20 @@ fn fewer_than_twenty_samples_are_unknown() {
     record(&endpoint, 3, StatusClass::ServerError, NS);
     let report = first(&registry);
     assert_eq!((report.status, report.score), (Health::Unknown, None));
-    assert!(report.reasons[0].message.contains("19 of the 20"), "{}", report.reasons[0].message);
+    assert!(
+        report.reasons[0].message.contains("there are 19 samples, and 20 are needed"),
+        "{}",
+        report.reasons[0].message
+    );
     record(&endpoint, 3, StatusClass::ServerError, NS);
     assert_eq!(first(&registry).status, Health::Unhealthy);
 }
 
 #[test]
-fn what_cannot_be_read_is_unknown_and_says_why() {
+fn a_reading_that_failed_is_unknown_with_its_reason() {
     let report = judge([Reading::new("calm", 0.0, 1.0), Reading::unknown("pool_stuck", "it panicked").critical()]);
     assert_eq!((report.status, report.components[1].state), (Health::Unknown, Health::Unknown));
-    assert_eq!(report.reasons[0].message, "pool_stuck: nothing is known (it panicked)");
+    assert_eq!(report.reasons[0].message, "pool_stuck is unknown (it panicked)");
     assert_eq!(
         serde_json::to_value(&report).unwrap()["checks"]["pool_stuck"][0]["observedValue"],
         serde_json::Value::Null
@@ -145,13 +149,13 @@ fn a_silent_critical_component_is_never_healthy() {
 }
 
 #[test]
-fn what_is_no_measurement_is_unknown_with_that_reason() {
+fn an_invalid_value_is_unknown_with_a_reason() {
     for (observed, threshold) in
         [(f64::NAN, 1.0), (f64::INFINITY, 1.0), (-0.1, 1.0), (1.0, 0.0), (1.0, -5.0), (1.0, f64::NAN)]
     {
         let report = judge([Reading::new("odd", observed, threshold).weight(f64::NAN)]);
         assert_eq!((report.status, report.score), (Health::Unknown, None));
-        assert!(report.reasons[0].message.contains("can't be judged"));
+        assert!(report.reasons[0].message.contains("cannot be compared with a threshold of "));
         serde_json::to_string(&report).unwrap();
     }
     let weights = [f64::NAN, -1.0, 0.0, f64::INFINITY, f64::MAX];
@@ -168,7 +172,7 @@ fn the_body_is_health_json() {
         Reading::new("error_rate", 0.0, 0.05).critical().samples(400),
     ]);
     assert_eq!(report.status, Health::Degraded);
-    let message = "pool_in_use: 96 connections exceeds the threshold of 80 connections (primary)";
+    let message = "pool_in_use is 96 connections, above 80 connections (primary)";
     assert_eq!(
         serde_json::to_value(&report).unwrap(),
         serde_json::json!({
@@ -185,7 +189,7 @@ fn the_body_is_health_json() {
 }
 
 #[test]
-fn a_held_state_says_so() {
+fn a_held_state_has_a_reason() {
     let mut monitor = HealthMonitor::new(&HealthConfig::default());
     let mut observe = |value| monitor.evaluate([Reading::new("load", value, 1.0)]);
     assert_eq!(observe(1.5).status, Health::Unhealthy);
@@ -247,7 +251,7 @@ proptest! {
         prop_assert!(changes(&states) <= 1, "{:?}", states);
     }
 
-    /// What is known only now and then doesn't make the state come and go.
+    /// A reading that is known only now and then does not change the state each time.
     #[test]
     fn samples_at_the_least_number_change_the_state_once_at_most(samples in prop::collection::vec(15u64..25, 10..400)) {
         let mut monitor = HealthMonitor::new(&HealthConfig::default());
@@ -268,7 +272,7 @@ fn changes(states: &[Health]) -> usize {
 #[test]
 fn a_breach_is_over_when_its_reading_has_gone_down_and_not_before() {
     let mut monitor = HealthMonitor::new(&HealthConfig::default());
-    // At nine tenths all the time, and never above: it holds nobody up.
+    // Always at nine tenths of its threshold, so it does not keep the state degraded.
     let mut observe = |value| {
         let near = Reading::new("near", 0.9, 1.0);
         let calm = ["a", "b", "c"].map(|name| Reading::new(name, 0.0, 1.0));
@@ -290,7 +294,7 @@ fn a_breach_is_over_when_its_reading_has_gone_down_and_not_before() {
 }
 
 #[test]
-fn a_breach_of_which_nothing_more_is_heard_is_forgotten_after_a_minute() {
+fn a_breach_whose_reading_becomes_unknown_ends_after_a_minute() {
     let mut monitor = HealthMonitor::new(&HealthConfig::default());
     let mut observe = |samples| {
         let quiet = Reading::new("quiet", 1.2, 1.0).samples(samples);
@@ -302,12 +306,12 @@ fn a_breach_of_which_nothing_more_is_heard_is_forgotten_after_a_minute() {
     assert_eq!(observe(0), Health::Healthy);
 }
 
-/// What asks for health must not make it: neither better than it is, nor worse by its own answers.
+/// Health probes must not affect health: neither improve it, nor make it worse by their responses.
 #[test]
 fn probes_neither_hide_an_outage_nor_keep_one_alive() {
     let mut now = Duration::ZERO;
     let registry = Registry::builder().clock(ManualClock::new()).unjudged(["/health", UNMATCHED]).build();
-    let (health, stranger) = (registry.endpoint("GET", "/health"), registry.unmatched("GET"));
+    let (health, unmatched) = (registry.endpoint("GET", "/health"), registry.unmatched("GET"));
     let users = registry.endpoint("GET", "/users");
     let error_rate = |registry: &Registry| {
         let report = HealthMonitor::new(registry.health_config()).evaluate(registry.readings());
@@ -316,7 +320,7 @@ fn probes_neither_hide_an_outage_nor_keep_one_alive() {
     };
     for _ in 0..10_000 {
         health.record(StatusClass::Success, Duration::from_millis(1));
-        stranger.record(StatusClass::ClientError, Duration::from_secs(100));
+        unmatched.record(StatusClass::ClientError, Duration::from_secs(100));
     }
     for _ in 0..30 {
         users.record(StatusClass::ServerError, Duration::from_millis(1));
@@ -328,7 +332,7 @@ fn probes_neither_hide_an_outage_nor_keep_one_alive() {
     let slow = registry.readings();
     let report = HealthMonitor::new(registry.health_config()).evaluate(slow);
     let p99 = report.components.iter().find(|component| component.name == "p99").unwrap();
-    assert_eq!(p99.state, Health::Healthy, "a stranger that dribbles is not our slowness: {p99:?}");
+    assert_eq!(p99.state, Health::Healthy, "a slow unauthenticated client does not count: {p99:?}");
 
     // Six minutes in which nothing but 503 of the probe itself is answered.
     for _ in 0..360 {

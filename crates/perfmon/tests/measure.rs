@@ -32,7 +32,7 @@ async fn each_kind_warns_just_above_its_threshold() {
 }
 
 #[tokio::test]
-async fn a_threshold_of_ones_own() {
+async fn a_custom_threshold() {
     let clock = ManualClock::new();
     let threshold = Duration::from_micros(12_345);
     let registry = Registry::builder().clock(clock.clone()).slow_operation(Kind::Database, threshold).build();
@@ -109,7 +109,7 @@ async fn runs_that_end_with_an_error_are_counted_apart() {
 }
 
 #[tokio::test]
-async fn a_slow_run_says_how_it_ended() {
+async fn a_slow_run_has_its_outcome() {
     let (clock, registry) = manual();
     let run = |work: Box<dyn Future<Output = ()> + Send + Unpin>| registry.measure(Kind::Cache, "get", work);
     let late = Duration::from_millis(11);
@@ -150,7 +150,7 @@ async fn a_handle_records_what_measure_records_under_its_name() {
 }
 
 #[test]
-fn what_is_no_duration_is_rejected_and_counted() {
+fn an_invalid_duration_is_rejected_and_counted() {
     let (_, registry) = manual();
     let handle = registry.operation_handle(Kind::Api, "call");
     for secs in [f64::NAN, -f64::NAN, -1.0, -f64::MIN_POSITIVE, f64::INFINITY, f64::NEG_INFINITY] {

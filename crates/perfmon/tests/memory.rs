@@ -87,7 +87,7 @@ fn never_scraped_memory_stays() {
     println!("after an hour {resident} bytes resident, {held} of the registry; in the end {:?}", resident_bytes());
 }
 
-/// What the process has of the machine's memory.
+/// Returns the resident memory of the process.
 #[cfg(target_os = "linux")]
 fn resident_bytes() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -64,7 +64,7 @@ fn totals_are_exact_between_ticks_and_at_bounds_of_its_own() {
 }
 
 #[test]
-fn what_was_recorded_before_it_was_adopted_is_not_lost() {
+fn records_from_before_the_adoption_are_not_lost() {
     let (clock, registry) = manual();
     let meter = Meter::new("pool", Grain::Nanosecond, EXPOSITION_BOUNDS);
     meter.record(MS);

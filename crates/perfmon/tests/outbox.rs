@@ -43,7 +43,7 @@ fn eight_tries_with_longer_and_longer_waits_between_and_the_others_behind() {
 }
 
 #[test]
-fn what_is_hopeless_is_given_up_at_once() {
+fn a_permanent_failure_is_given_up_at_once() {
     let mut outbox = Outbox::new(10);
     transitions(2).into_iter().for_each(|transition| outbox.push(transition));
     outbox.give_up(2);
@@ -53,7 +53,7 @@ fn what_is_hopeless_is_given_up_at_once() {
 }
 
 #[test]
-fn a_receiver_that_says_when_to_come_back_is_asked_then_and_no_sooner() {
+fn a_receiver_with_retry_after_is_retried_then_and_no_earlier() {
     let mut outbox = Outbox::new(10);
     transitions(2).into_iter().for_each(|transition| outbox.push(transition));
     outbox.failed_until(1, secs(10), secs(40));
@@ -63,7 +63,7 @@ fn a_receiver_that_says_when_to_come_back_is_asked_then_and_no_sooner() {
 }
 
 #[test]
-fn what_is_taken_back_is_neither_sent_nor_counted() {
+fn a_withdrawn_transition_is_neither_sent_nor_counted() {
     let mut outbox = Outbox::new(10);
     transitions(3).into_iter().for_each(|transition| outbox.push(transition));
     outbox.retain(|transition| transition.seq == 2);

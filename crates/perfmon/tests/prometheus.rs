@@ -1,4 +1,4 @@
-//! What a scrape says of a registry.
+//! The text of a scrape.
 #![cfg(feature = "prometheus")]
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tidegate_perfmon::{CallOutcome, Kind, Registry, RunOutcome, StatusClass};
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
-fn a_scrape_says_what_was_recorded_before_and_after_a_tick() {
+fn a_scrape_contains_records_from_before_and_after_a_tick() {
     let registry = Registry::builder().build();
     let mut metrics = prometheus_client::registry::Registry::with_prefix("shop");
     metrics.register_collector(Box::new(registry.clone()));
@@ -60,7 +60,7 @@ fn help_names_each_status_that_counts_as_refused() {
 }
 
 #[tokio::test]
-async fn operations_are_told_by_how_they_ended() {
+async fn operations_are_counted_by_outcome() {
     let registry = Registry::builder().build();
     let mut metrics = prometheus_client::registry::Registry::default();
     metrics.register_collector(Box::new(registry.clone()));
@@ -69,7 +69,7 @@ async fn operations_are_told_by_how_they_ended() {
     list.record(MS * 60_000);
     list.record_as(RunOutcome::Failed, MS);
     drop(tokio::time::timeout(Duration::ZERO, list.measure(std::future::pending::<()>())).await);
-    let panics = tokio::spawn(list.measure(async { panic!("as it is told to") }));
+    let panics = tokio::spawn(list.measure(async { panic!("a planned panic") }));
     assert!(panics.await.is_err());
     let mut text = String::new();
     encode(&mut text, &metrics).unwrap();

@@ -37,7 +37,7 @@ impl Kind {
         ]
     }
 
-    /// From two numbers between 0 and 1. No longer than what buckets tell apart.
+    /// Draws a duration within the range of the buckets, from two numbers between 0 and 1.
     fn draw(self, at: f64, beside: f64) -> Duration {
         let secs = match self {
             Self::LogNormal { median, sigma } => {

@@ -21,7 +21,7 @@ impl Observer for Panics {
     }
 }
 
-/// Lets whoever is due run; time stands still.
+/// Runs the tasks that are due, without advancing the time.
 async fn settle() {
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -73,7 +73,7 @@ async fn a_late_tick_files_all_and_none_is_made_up_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_ends_its_second_alone_and_is_told() {
+async fn a_panic_ends_only_its_second_and_is_reported() {
     let panics = Arc::new(Panics::default());
     let registry = Registry::builder().observer(Arc::clone(&panics) as Arc<dyn Observer>).build();
     let mut runs = 0;

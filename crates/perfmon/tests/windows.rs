@@ -133,7 +133,7 @@ fn seconds_leave_the_window_one_by_one() {
     // The running second and the ten before it.
     assert_eq!(count(&registry, Window::Seconds(10)), (190..=200).sum::<u64>());
     assert_eq!(count(&registry, Window::Seconds(60)), (140..=200).sum::<u64>());
-    // 180 to 200 lie in the running minute, 120 to 179 in the one before.
+    // 180 to 200 are in the running minute, 120 to 179 in the one before.
     assert_eq!(count(&registry, Window::Minutes(1)), (120..=200).sum::<u64>());
     assert_eq!(count(&registry, Window::Hours(1)), (1..=200).sum::<u64>());
     let endpoint = &registry.endpoints(Window::Seconds(10))[0];
@@ -174,7 +174,7 @@ fn an_idle_gap_empties_the_windows_and_not_the_totals() {
 }
 
 #[test]
-fn what_a_late_tick_finds_is_kept_with_the_time_it_covers() {
+fn a_late_tick_keeps_its_records_with_the_time_they_cover() {
     let registry = registry();
     let endpoint = registry.endpoint("GET", "/");
     for _ in 0..600 {

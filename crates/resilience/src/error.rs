@@ -24,7 +24,7 @@ pub enum Error<E> {
         retry_in: Option<Duration>,
     },
     /// The bulkhead has no free place. The operation was not started.
-    #[error("{name}: all {max_concurrent} places are taken; retry later, or raise max_concurrent")]
+    #[error("{name}: all {max_concurrent} permits are in use; retry later, or raise max_concurrent")]
     Full {
         /// Name of the bulkhead.
         name: Arc<str>,

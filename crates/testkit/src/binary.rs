@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_stands_beside_this_test() {
+    fn finds_the_binary_beside_this_test() {
         let this = std::env::current_exe().unwrap();
         let below = format!("deps/{}", this.file_stem().unwrap().to_str().unwrap());
         assert_eq!(find_binary(&below).unwrap(), this);

@@ -143,7 +143,7 @@ impl Browser {
     }
 
     async fn tell(&self, command: &str, parameters: Value) {
-        self.driver.cdp().send_raw(command, parameters).await.expect("the browser does as it is told");
+        self.driver.cdp().send_raw(command, parameters).await.expect("the browser runs the command");
     }
 
     /// Closes the browser. Otherwise it is killed when it is dropped.

@@ -74,7 +74,7 @@ mod tests {
     use super::poll_until;
 
     #[tokio::test]
-    async fn asks_again_until_there_is_an_answer() {
+    async fn polls_until_there_is_an_answer() {
         let mut asked = 0;
         let answer = poll_until(Duration::from_secs(30), async || {
             asked += 1;
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deadline_of_zero_asks_once() {
+    async fn a_deadline_of_zero_polls_once() {
         assert_eq!(poll_until(Duration::ZERO, async || Some(1)).await.unwrap(), 1);
     }
 

@@ -21,7 +21,7 @@ async fn each_test_has_its_own_with_its_own_settings() {
 
 #[tokio::test]
 #[should_panic(expected = "relation \"missing\" does not exist")]
-async fn a_statement_that_fails_is_told() {
+async fn a_failed_statement_is_reported() {
     let server = PostgresServer::start(&[]).await;
     server.psql("SELECT 1; SELECT * FROM missing; SELECT 2;").await;
 }

@@ -59,7 +59,7 @@ async fn a_line_is_awaited_and_counts_when_it_came_first() {
 }
 
 #[tokio::test]
-async fn waiting_in_vain_tells_for_what_and_shows_the_log() {
+async fn a_failed_wait_names_its_condition_and_shows_the_log() {
     let mut process = sh("echo half way; exec sleep 600").name("slow one").start().unwrap();
     process.wait_for_line("half", LONG).await.unwrap();
     let error = process.wait_for_line("all the way", SHORT).await.unwrap_err();
@@ -128,7 +128,7 @@ async fn stop_lets_the_program_end_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn stop_tells_of_a_program_that_does_not_end() {
+async fn stop_reports_a_program_that_does_not_end() {
     let mut process =
         sh("trap '' TERM; echo ready; while :; do sleep 0.01; done").stop_deadline(SHORT).start().unwrap();
     process.wait_for_line("ready", LONG).await.unwrap();
@@ -145,7 +145,7 @@ async fn without_a_trap_stop_is_a_sigterm() {
 }
 
 #[tokio::test]
-async fn kill9_leaves_no_time_to_speak() {
+async fn kill9_leaves_no_time_for_output() {
     let mut process = sh("trap 'echo bye' TERM EXIT; echo ready; while :; do sleep 0.01; done").start().unwrap();
     process.wait_for_line("ready", LONG).await.unwrap();
     assert_eq!(process.kill9().unwrap().signal(), Some(SIGKILL));
@@ -153,7 +153,7 @@ async fn kill9_leaves_no_time_to_speak() {
 }
 
 #[tokio::test]
-async fn killing_what_has_ended_is_an_error() {
+async fn killing_an_ended_process_is_an_error() {
     let mut process = sh("exit 0").start().unwrap();
     process.wait_for_exit(LONG).await.unwrap();
     for result in [process.kill9().map(drop), process.pause().await, process.resume()] {

@@ -80,7 +80,7 @@ async fn a_cluster_fails_over_and_moves_slots() {
 }
 
 #[tokio::test]
-async fn a_proxy_loses_the_reply_that_it_is_told_to_and_no_other() {
+async fn a_proxy_drops_only_the_reply_it_is_told_to_drop() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(&server).await;
     assert_eq!(redis_cli(proxy.port(), &["INCR", "n"]).await, "1");
@@ -118,7 +118,7 @@ async fn a_proxy_that_hangs_answers_nothing_until_it_is_restored() {
 }
 
 #[tokio::test]
-async fn a_proxy_holds_replies_and_releases_them_in_the_order_in_which_they_were_asked_for() {
+async fn a_proxy_holds_replies_and_releases_them_in_request_order() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(&server).await;
     proxy.hold();

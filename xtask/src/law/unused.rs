@@ -47,7 +47,7 @@ mod tests {
     const CONFINED: &[Confined] = &[Confined { dependency: "axum", only_in: &["a"], dev_only_in: &["b"] }];
 
     #[test]
-    fn an_import_that_nobody_has_is_a_breach() {
+    fn a_permitted_import_that_does_not_exist_is_a_breach() {
         let both =
             [("b", Normal), ("c", Development)].map(|(dependency, kind)| Edge { package: "a", dependency, kind });
         assert_eq!(imports(ROWS, &both).next(), None);

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_told_is_a_dash() {
+    fn a_missing_value_is_a_dash() {
         let empty = [json!({})];
         for shown in [statements(&empty), slow_statements(&empty), trends_table(&empty), pools_table(&empty)] {
             assert!(shown.into_string().contains(text::NONE));

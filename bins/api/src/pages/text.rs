@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hides_is_shown_by_its_number() {
+    fn invisible_characters_are_shown_by_their_code_point() {
         assert_eq!(visible("a\u{202e}b\u{0}c\n"), "a\\u{202e}b\\u{0}c\n");
         assert!(matches!(visible("plain é שלום"), Cow::Borrowed(_)));
         assert_eq!((beginning("éé", 2), beginning("ééé", 2)), ("éé".into(), "éé…".into()));

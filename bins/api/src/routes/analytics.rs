@@ -25,7 +25,7 @@ pub(super) struct Span {
     to: Option<String>,
 }
 
-/// What a tenant did on each day of a span.
+/// Activity of a tenant on each day of a span.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Usage {
     from: NaiveDate,

@@ -21,7 +21,7 @@ async fn line_of(api: &Api, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_line_tells_what_was_sent() {
+async fn a_log_line_has_the_bytes_sent() {
     let api = Api::start_with(&[FULL]).await;
     api.create_tenant("acme", "enterprise").await;
     for number in 0..10 {
@@ -87,7 +87,7 @@ async fn the_log_never_holds_a_secret() {
 }
 
 #[tokio::test]
-async fn off_is_off_and_a_sampled_log_tells_of_failures() {
+async fn off_is_off_and_a_sampled_log_has_failures() {
     let silent = Api::start_with(&[("TIDEGATE_HTTP_ACCESS_LOG", "off")]).await;
     let few = Api::start_with(&[("TIDEGATE_HTTP_ACCESS_LOG_SAMPLE", "0.000001")]).await;
     for api in [&silent, &few] {

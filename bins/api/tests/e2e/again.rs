@@ -47,7 +47,7 @@ macro_rules! the_main_job {
                 what_is_not_there_is_cached_too_and_stays_right
             }
             limits {
-                sixty_requests_of_a_free_tenant_pass_and_the_sixty_first_is_told_why_not
+                a_free_tenant_gets_sixty_requests_and_then_a_reason
                 of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_are_free
                 of_fifty_at_once_those_that_api_refuses_cost_their_tenant_nothing
                 another_tier_counts_at_once_and_keeps_what_was_used
@@ -107,7 +107,7 @@ mod on_redis_single {
             bulk {
                 a_thousand_arrive_in_their_order
                 one_bad_entry_is_named_and_none_is_enqueued
-                what_is_there_already_is_told_apart
+                existing_jobs_are_reported
                 on_several_partitions_a_bulk_lies_in_one
             }
             jobs {
@@ -143,8 +143,8 @@ mod on_redis_single {
         again! {
             RedisSingle in limiters:
             decisions {
-                a_service_is_told_yes_and_no_and_when_to_come_back
-                a_tenants_quota_is_asked_by_its_id
+                a_service_gets_yes_or_no_and_a_retry_time
+                a_tenants_quota_is_checked_by_its_id
             }
             changes {
                 another_quota_counts_at_once_and_what_was_charged_stays
@@ -169,13 +169,13 @@ mod on_redis_single {
             }
             reads {
                 a_page_comes_from_the_tables_and_then_from_the_cache
-                what_a_client_may_keep_is_said
+                responses_say_whether_a_client_may_cache_them
             }
             limits {
-                one_tenants_limit_is_nobody_elses
+                each_tenant_has_its_own_limit
                 a_tenants_own_limit_per_day_binds_and_is_named
                 a_reset_forgets_what_was_used
-                who_guesses_keys_is_blocked_by_address_after_a_hundred
+                an_address_is_blocked_after_a_hundred_wrong_keys
                 a_block_ends_by_itself
                 the_limit_in_front_refuses_a_flood_and_never_a_probe
             }

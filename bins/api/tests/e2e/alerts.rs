@@ -131,7 +131,7 @@ async fn an_alert_resumes_by_last_event_id() {
 }
 
 #[tokio::test]
-async fn a_silenced_alert_is_told_to_nobody() {
+async fn a_silenced_alert_is_not_sent() {
     let receiver = Receiver::good().await;
     let url = receiver.url("/");
     let mut outage =
@@ -193,7 +193,7 @@ async fn a_webhook_to_a_private_address_is_refused() {
 /// Enough unauthenticated requests would hide an outage if a refusal or the login page counted as a
 /// good answer.
 #[tokio::test]
-async fn health_goes_by_nothing_that_a_stranger_is_answered() {
+async fn responses_to_unauthenticated_clients_do_not_affect_health() {
     let api = Api::start_with(&TOKENS).await;
     let paths = [
         "/",
@@ -317,10 +317,7 @@ async fn one_client_follows_eight_times_at_most() {
     let refused = api.request(Method::GET, "/api/events").send().await.expect("an answer");
     assert_eq!(refused.headers()["retry-after"], "5");
     let told = problem(refused, 429, "too-many-followers").await;
-    assert!(
-        told["detail"].as_str().is_some_and(|detail| detail.contains("8 streams of events of this client")),
-        "{told}"
-    );
+    assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("8 event streams of this client")), "{told}");
     all.pop();
     let again = poll_until(DEADLINE, async || {
         let answer = api.request(Method::GET, "/api/events").send().await.ok()?;

@@ -23,7 +23,7 @@ async fn backed_up(api: &Api) -> Value {
 }
 
 #[tokio::test]
-pub(crate) async fn a_backup_is_restored_by_command_once_nobody_runs() {
+pub(crate) async fn a_backup_is_restored_by_command_once_no_process_runs() {
     let mut api = Api::start().await;
     api.create_tenant("acme", "enterprise").await;
     let import = api.import_csv("acme", csv(1_200, &[3])).await;

@@ -111,7 +111,7 @@ async fn directories_and_files_in_one_anothers_place() {
 
 #[tokio::test]
 async fn garbage_for_a_database() {
-    let text = "this was never a database, only somebody's notes\n".repeat(200);
+    let text = "this was never a database, only some notes\n".repeat(200);
     let noise: Vec<u8> = (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     for file in ["tidegate.db", "queue.db"] {
         for contents in [text.as_bytes(), &noise, b"short", &[0; 8192]] {

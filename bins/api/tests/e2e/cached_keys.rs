@@ -58,7 +58,7 @@ async fn keys_are_listed_page_by_page_and_never_a_value() {
 }
 
 #[tokio::test]
-async fn one_key_is_told_of_until_it_is_dropped() {
+async fn one_key_is_shown_until_it_is_dropped() {
     let api = filled().await;
     let key = keys(&page(&api, &[("pattern", "schedule:acme2:*")]).await).remove(0);
     let one = page(&api, &[("key", &key)]).await;

@@ -304,7 +304,7 @@ async fn behind_one_address_idle_ones_make_room_for_one_another() {
 }
 
 #[tokio::test]
-async fn with_few_descriptors_silent_clients_shut_nobody_out() {
+async fn with_few_descriptors_silent_clients_block_no_other_client() {
     let scratch = Scratch::new();
     let mut process = Process::builder("/bin/sh")
         .args(["-c", "ulimit -n 128 && exec \"$0\""])

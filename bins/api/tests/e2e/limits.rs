@@ -44,7 +44,7 @@ async fn set_plan(api: &Api, plan: &Value) -> Value {
 }
 
 #[tokio::test]
-pub(crate) async fn sixty_requests_of_a_free_tenant_pass_and_the_sixty_first_is_told_why_not() {
+pub(crate) async fn a_free_tenant_gets_sixty_requests_and_then_a_reason() {
     let api = Api::start().await;
     api.create_tenant("small", "free").await;
     let mut etag = String::new();
@@ -121,7 +121,7 @@ pub(crate) async fn of_fifty_at_once_those_that_api_refuses_cost_their_tenant_no
 }
 
 #[tokio::test]
-pub(crate) async fn one_tenants_limit_is_nobody_elses() {
+pub(crate) async fn each_tenant_has_its_own_limit() {
     let api = Api::start().await;
     for tenant in ["small", "small.2", "large"] {
         api.create_tenant(tenant, if tenant == "large" { "premium" } else { "free" }).await;
@@ -248,7 +248,7 @@ async fn guess_a_key(api: &Api, address: &str) -> Response {
 }
 
 #[tokio::test]
-pub(crate) async fn who_guesses_keys_is_blocked_by_address_after_a_hundred() {
+pub(crate) async fn an_address_is_blocked_after_a_hundred_wrong_keys() {
     let api = behind_a_proxy(&[]).await;
     let body = json!({"id": "acme", "name": "Acme", "tier": "free"});
     let made = success_json(api.request(Method::POST, "/api/tenants").bearer_auth(ADMIN).json(&body)).await;
@@ -282,7 +282,7 @@ pub(crate) async fn who_guesses_keys_is_blocked_by_address_after_a_hundred() {
 }
 
 #[tokio::test]
-async fn a_right_key_that_nobody_used_yet_passes_where_guesses_are_used_up() {
+async fn an_unused_valid_key_passes_after_the_guesses_are_used_up() {
     let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "3/day")]).await;
     let body = json!({"id": "acme", "name": "Acme", "tier": "free"});
     let made = success_json(api.request(Method::POST, "/api/tenants").bearer_auth(ADMIN).json(&body)).await;

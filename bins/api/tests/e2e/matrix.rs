@@ -137,7 +137,7 @@ impl Ground {
 }
 
 #[tokio::test]
-async fn every_operation_admits_whom_its_circle_says_and_nobody_else() {
+async fn every_operation_admits_only_its_audience() {
     let ground = Ground::start().await;
     let mut operations = ground.document.operations();
     // Deleting operations come after the ones that read.

@@ -1,4 +1,4 @@
-//! Every number that the service tells of itself equals what a scripted run did, exactly.
+//! Every number that the service reports is exactly that of a scripted run.
 
 pub(crate) mod exposition;
 mod metrics;
@@ -189,7 +189,7 @@ async fn health_rests_on_exactly_the_requests_that_were_answered() {
 }
 
 #[tokio::test]
-async fn metrics_tell_the_same_numbers_to_prometheus() {
+async fn metrics_give_prometheus_the_same_numbers() {
     let mut script = Script::run().await;
     let cache = timed_cache(&mut script).await;
     let answer = script.api.request(reqwest::Method::GET, "/metrics").send().await.expect("an answer");

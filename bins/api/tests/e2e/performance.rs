@@ -79,7 +79,7 @@ async fn fail_slowly(api: &Api, id: &str) {
 }
 
 #[tokio::test]
-async fn every_type_of_performance_is_told_and_guarded() {
+async fn every_type_of_performance_is_served_and_guarded() {
     let api = Api::start_with(&TOKENS).await;
     let types = types(&api).await;
     for name in ALWAYS {
@@ -139,7 +139,7 @@ async fn changes_on_advice_are_an_admins_to_switch_and_to_take_back() {
 }
 
 #[tokio::test]
-async fn csv_and_json_tell_the_same() {
+async fn csv_and_json_have_the_same_content() {
     let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms")]).await;
     for tenant in ["acme", "globex", "initech"] {
         api.create_tenant(tenant, "free").await;

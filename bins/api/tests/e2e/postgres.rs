@@ -181,7 +181,7 @@ async fn a_database_that_can_not_be_used_is_named_without_its_password() {
 }
 
 #[tokio::test]
-async fn an_instance_that_is_told_of_no_changes_says_so_and_answers_from_the_tables() {
+async fn an_instance_without_change_notifications_reports_it_and_reads_the_tables() {
     let server = PostgresServer::start_tcp(&[]).await;
     server.psql("CREATE ROLE app LOGIN; GRANT ALL ON SCHEMA public TO app").await;
     let url = server.url().replace("postgres@", "app@");

@@ -143,7 +143,7 @@ async fn the_tour_does_what_it_says() {
 }
 
 #[tokio::test]
-async fn every_program_starts_as_it_is_told() {
+async fn every_program_starts_as_documented() {
     let mut started = 0;
     for block in blocks().into_iter().filter(|block| !is_tour(block)) {
         let directory = Scratch::new();

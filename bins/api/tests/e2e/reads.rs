@@ -115,7 +115,7 @@ pub(crate) async fn a_page_comes_from_the_tables_and_then_from_the_cache() {
 }
 
 #[tokio::test]
-pub(crate) async fn what_a_client_may_keep_is_said() {
+pub(crate) async fn responses_say_whether_a_client_may_cache_them() {
     let api = api_with_acme().await;
     let made = create(&api, "acme", &schedule("one")).await;
     let answer = api.get_as("acme", &path_of(&made)).send().await.unwrap();

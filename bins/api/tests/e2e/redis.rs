@@ -74,7 +74,7 @@ async fn what_the_shared_cache_answers_is_no_miss_of_its_class() {
 }
 
 #[tokio::test]
-async fn the_cache_tells_of_its_redis() {
+async fn the_cache_shows_its_redis() {
     let api = Api::start_on(Servers::Single(RedisServer::start().await), &[]).await;
     let seen = poll_until(DEADLINE, async || {
         let cache = api.json("/api/cache").await;

@@ -60,7 +60,7 @@ async fn fill(api: &Api, tenant: &str) {
 }
 
 #[tokio::test]
-pub(crate) async fn a_report_says_what_is_there_to_its_tenant_alone_and_runs_nothing() {
+pub(crate) async fn a_report_shows_a_tenant_its_own_data_and_runs_no_formula() {
     let api = Api::start_with(&[("TIDEGATE_REPORT_MAX_PENDING", "1")]).await;
     for tenant in ["acme", "other"] {
         api.create_tenant(tenant, "enterprise").await;

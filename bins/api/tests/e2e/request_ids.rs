@@ -7,7 +7,7 @@ use crate::harness::{Api, DEADLINE, csv, header, problem, schedule, success_json
 use crate::stuck::Stuck;
 
 #[tokio::test]
-async fn a_failure_is_told_once_in_the_log_under_the_id_that_the_client_got() {
+async fn a_failure_is_logged_once_under_the_request_id_of_the_client() {
     let api = Api::start().await;
     api.create_tenant("acme", "enterprise").await;
     // A file is in the place of the directory of uploads.

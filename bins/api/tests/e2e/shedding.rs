@@ -25,7 +25,7 @@ async fn shed(api: &Api) -> f64 {
 }
 
 #[tokio::test]
-async fn of_a_burst_some_are_served_and_the_others_told_at_once() {
+async fn a_burst_is_partly_served_and_the_rest_refused_at_once() {
     let variables = [
         ("TIDEGATE_HTTP_MAX_IN_FLIGHT", "4"),
         ("TIDEGATE_LIMIT_DDOS", "1000000/second"),

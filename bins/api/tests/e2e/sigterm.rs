@@ -132,7 +132,7 @@ async fn end_under_load(delay: Option<&str>) {
 }
 
 #[tokio::test]
-async fn who_asks_on_is_told_and_answered() {
+async fn clients_that_keep_sending_are_answered_during_shutdown() {
     end_under_load(None).await;
 }
 

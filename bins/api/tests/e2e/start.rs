@@ -165,7 +165,7 @@ async fn startup_stays_true_while_draining() {
 }
 
 #[tokio::test]
-async fn metrics_want_a_token_when_told_so() {
+async fn metrics_need_a_token_if_configured() {
     let service = "service-token-0123456789";
     let closed = [
         ("TIDEGATE_PERFORMANCE_METRICS_ACCESS", "token"),
@@ -218,7 +218,7 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test]
-async fn a_worker_says_that_it_drains_until_its_last_job_has_ended() {
+async fn a_worker_shows_draining_until_its_last_job_has_ended() {
     let api = Api::start_with(&[("TIDEGATE_WORKER", "none")]).await;
     api.create_tenant("acme", "enterprise").await;
     let settings = [

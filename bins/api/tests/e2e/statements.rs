@@ -88,7 +88,7 @@ fn shows_no_values(api: &Api, page: &Value) {
 }
 
 #[tokio::test]
-async fn six_alike_in_one_request_are_told() {
+async fn six_equal_statements_in_one_request_are_reported() {
     let api = Api::start().await;
     // An invalidation is a row, and each row a statement.
     let purge = async |keys: usize| {
@@ -218,7 +218,7 @@ async fn statements_of_the_job_store_are_seen() {
 }
 
 #[tokio::test]
-async fn the_pools_are_shown_with_who_waited() {
+async fn the_pools_are_shown_with_their_waits() {
     let api = Api::start().await;
     api.create_tenant("acme", "enterprise").await;
     for number in 0..5 {

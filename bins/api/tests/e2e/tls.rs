@@ -55,7 +55,7 @@ async fn start(data: &Path) -> (Process, String) {
 }
 
 #[tokio::test]
-async fn check_says_what_is_wrong_with_a_certificate() {
+async fn check_reports_certificate_errors() {
     let (scratch, authority) = (Scratch::new(), Authority::new());
     let check = async |variables: &[(&str, &str)]| run(api(scratch.path(), variables).arg("--check")).await;
     let refused = async |variables: &[(&str, &str)], words: &str| {
@@ -86,7 +86,7 @@ async fn check_says_what_is_wrong_with_a_certificate() {
 }
 
 #[tokio::test]
-async fn who_comes_by_tls_gets_cookies_of_this_host_and_is_kept_to_it() {
+async fn a_tls_client_gets_host_cookies_and_hsts() {
     let (scratch, authority) = (Scratch::new(), Authority::new());
     authority.issue(scratch.path(), |_| {});
     let (_process, url) = start(scratch.path()).await;
@@ -119,7 +119,7 @@ async fn who_comes_by_tls_gets_cookies_of_this_host_and_is_kept_to_it() {
 }
 
 #[tokio::test]
-async fn in_clear_nothing_is_said_of_tls() {
+async fn without_tls_there_is_no_hsts_and_no_host_cookie() {
     let scratch = Scratch::new();
     let mut process = api(scratch.path(), &[("TIDEGATE_ADMIN_TOKEN", OPERATOR)]).start().expect("the API starts");
     let url = listening_at(&mut process).await;

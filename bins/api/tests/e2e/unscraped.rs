@@ -20,7 +20,7 @@ const SCHEDULES: usize = 50;
 /// Requests are read, refused, or not found under a path that never repeats. They carry ids and
 /// traces of their own, as a scanner's do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_of_a_node_that_nobody_scrapes_stays() {
+async fn memory_of_an_unscraped_node_stays() {
     let api = Api::start_with(&[("TIDEGATE_LIMIT_DDOS", "1000000/second")]).await;
     let limits = json!({"per_minute": 100_000_000, "per_hour": 100_000_000, "per_day": 100_000_000});
     let tenant = json!({"id": "acme", "name": "Acme", "tier": "enterprise", "limits": limits});

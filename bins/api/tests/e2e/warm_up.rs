@@ -17,7 +17,7 @@ async fn warmed(api: &Api) -> Value {
 }
 
 #[tokio::test]
-async fn the_hottest_keys_are_loaded_at_the_next_start_before_anybody_asks() {
+async fn the_hottest_keys_are_loaded_at_the_next_start_before_any_request() {
     let mut api = Api::start_with(&ON).await;
     assert_eq!(warmed(&api).await["total"], 0, "the first start knows no keys");
     api.create_tenant("acme", "enterprise").await;

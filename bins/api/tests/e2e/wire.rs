@@ -65,7 +65,7 @@ async fn every_answer_bears_the_headers() {
 }
 
 #[tokio::test]
-async fn who_is_turned_away_gets_the_headers_too() {
+async fn refused_requests_get_the_headers_too() {
     let api = Api::start_with(&[("TIDEGATE_LIMIT_DDOS", "3/minute")]).await;
     let mut last = 0;
     for _ in 0..4 {

@@ -14,7 +14,7 @@ const DAY: u64 = 1440;
 const COOL_DOWN: u64 = 10;
 /// Changes in a day.
 const A_DAY: usize = 6;
-/// Minutes after which a change that nothing can be said of is taken back.
+/// Minutes after which a change without data is reverted.
 const NOTHING_SEEN: u64 = 15;
 
 /// Follows advice within bounds, and reverts changes that do not help. See the
@@ -30,14 +30,14 @@ pub struct Actions {
     /// The minutes of the changes of the last day, and of the last attempt or revert.
     made: VecDeque<u64>,
     last: Option<u64>,
-    /// The minute of the last question.
+    /// The minute of the last call of [`consider`](Self::consider).
     now: u64,
-    /// Actuators to be left alone, until when.
+    /// Actuators that are not changed, and until which minute.
     resting: Vec<(String, u64)>,
 }
 
 impl Actions {
-    /// Over these actuators; of several with one name the first counts.
+    /// Creates it with these actuators. If several have the same name, the first one counts.
     pub fn new(settings: Settings, actuators: Vec<Arc<dyn Actuator>>) -> Self {
         Self {
             settings,
@@ -52,13 +52,12 @@ impl Actions {
         }
     }
 
-    /// Adds an actuator that became known later; one of a name that is there already does not
-    /// count.
+    /// Adds an actuator. Ignores it if there already is one with this name.
     pub fn add(&mut self, actuator: Arc<dyn Actuator>) {
         self.actuators.push(actuator);
     }
 
-    /// Switches it on or off. What is on trial goes on being judged.
+    /// Switches it on or off. A change on trial is still judged.
     pub fn set_enabled(&mut self, enabled: bool) {
         self.settings.enabled = enabled;
     }
@@ -95,7 +94,7 @@ impl Actions {
     ///
     /// [`RevertError`]; then nothing was changed.
     pub fn revert(&mut self, id: u64) -> Result<Entry, RevertError> {
-        self.take_back(id, None, "somebody asked for it")
+        self.take_back(id, None, "an operator requested it")
     }
 
     /// Returns the entries, newest first.

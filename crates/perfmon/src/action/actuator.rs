@@ -4,27 +4,27 @@ use std::ops::RangeInclusive;
 
 use crate::mask::mask;
 
-/// Sets one number of the running service. It must not block: it is called from the pulse.
+/// Sets one number of the running service. It must not block: it is called from the tick.
 pub trait Actuator: Send + Sync {
-    /// By which advice names it, as `cache:schedules`.
+    /// Name by which advice refers to it, such as `cache:schedules`.
     fn name(&self) -> &str;
 
-    /// The value in force.
+    /// Returns the value in force.
     fn now(&self) -> f64;
 
-    /// Between which values it may be set.
+    /// Returns the lowest and the highest allowed value.
     fn bounds(&self) -> RangeInclusive<f64>;
 
-    /// Values are multiples of this, as of 1 where they are whole; 0 where any will do.
+    /// Returns the step of which values are multiples, such as 1 for integers. 0 allows any value.
     fn grain(&self) -> f64 {
         0.0
     }
 
-    /// Puts a value into force; from then on `now` says it, or what it was rounded to.
+    /// Puts a value into force. From then on `now` returns it, or the value it was rounded to.
     ///
     /// # Errors
     ///
-    /// [`Refused`] says why not; then the value is as it was.
+    /// [`Refused`] gives the reason. The value is then unchanged.
     fn set(&self, to: f64) -> Result<(), Refused>;
 }
 
@@ -41,7 +41,7 @@ impl Refused {
     }
 }
 
-/// The most that a value may change by at once, as a part of itself.
+/// Largest change at once, relative to the value.
 const STEP: f64 = 0.25;
 
 /// Returns the value after multiplication by a factor: within a step, within the bounds, a multiple

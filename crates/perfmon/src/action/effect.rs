@@ -1,14 +1,14 @@
-//! What a change brought.
+//! The effect of a change.
 
 use crate::advice::{Signals, Symptom};
 
-/// Minutes on either side of a change that are compared.
+/// Number of minutes before and after a change that are compared.
 pub(super) const MINUTES: u64 = 5;
-/// A symptom that rose by less than this part of itself did not become worse.
+/// Relative increase of a symptom up to which it did not become worse.
 const SLACK: f64 = 0.05;
 /// Figures of all requests may vary by more than the figure that the change was made for.
 const SLACK_OF_ALL: f64 = 0.25;
-/// Shares of errors below this are no harm that a change did.
+/// Error rate below which a change did no harm.
 const LEAST_ERRORS: f64 = 0.01;
 
 /// The figures by which a change is judged, over some minutes.
@@ -26,7 +26,7 @@ pub(super) enum Effect {
     Fine,
     /// Worse, and which figure.
     Worse(&'static str),
-    /// There is nothing to see.
+    /// There is no data.
     Unseen,
 }
 
@@ -37,7 +37,7 @@ impl Figures {
             let within = minutes.iter().filter(|signals| (first..end).contains(&signals.minute));
             let mut values: Vec<f64> = within.filter_map(figure).filter(|value| value.is_finite()).collect();
             values.sort_unstable_by(f64::total_cmp);
-            // The worse of the middle two, so that luck does not decide.
+            // The worse of the middle two values, so that random variation does not decide.
             values.get(values.len() / 2).copied()
         };
         Self {
@@ -50,7 +50,7 @@ impl Figures {
         }
     }
 
-    /// Compares what was with what is.
+    /// Compares the figures before the change with those after it.
     pub(super) fn until(self, after: Self) -> Effect {
         let is_worse = |before: Option<f64>, after: Option<f64>, slack: f64, least: f64| {
             before.zip(after).is_some_and(|(before, after)| after > before * (1.0 + slack) && after > least)

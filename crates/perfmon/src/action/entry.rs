@@ -1,4 +1,4 @@
-//! What was done, for people.
+//! The journal of changes.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::advice::{Evidence, Symptom};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Entry {
-    /// By which it can be taken back. Never used twice.
+    /// Id by which it can be reverted. Never reused.
     pub id: u64,
     /// When it was made.
     pub minute: u64,
@@ -41,17 +41,17 @@ pub enum Outcome {
     Kept,
     /// The actuator refused it.
     Refused {
-        /// Its words.
+        /// The reason that the actuator gave.
         reason: String,
     },
-    /// The value before is in force again.
+    /// The previous value is in force again.
     Reverted {
         /// In which minute; `None` if an operator requested it.
         minute: Option<u64>,
         /// Why.
         reason: String,
     },
-    /// It was to be taken back, and wasn't.
+    /// Reverting it failed.
     Left {
         /// Why.
         reason: String,
@@ -65,29 +65,29 @@ impl Outcome {
     }
 }
 
-/// Why a change was not taken back.
+/// Why a change was not reverted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevertError {
     /// There is no such change in the journal.
     #[error("there is no change {id} in the journal")]
     Unknown {
-        /// The id that was asked for.
+        /// The requested id.
         id: u64,
     },
-    /// It is not in force: refused, or taken back before.
+    /// It is not in force: it was refused, or has been reverted.
     #[error("change {id} is not in force")]
     NotInForce {
-        /// The id that was asked for.
+        /// The requested id.
         id: u64,
     },
     /// Another value has been set since: by a later change, which must be reverted first, or by
     /// another party.
     #[error(
-        "since change {id} the value was set to {now}, by a later change or by somebody else: it is not overwritten"
+        "since change {id} the value was set to {now}, by a later change or by another party: it is not overwritten"
     )]
     Overtaken {
-        /// The id that was asked for.
+        /// The requested id.
         id: u64,
         /// The value in force.
         now: f64,
@@ -95,9 +95,9 @@ pub enum RevertError {
     /// The actuator refused.
     #[error("change {id} was not taken back: {reason}")]
     Refused {
-        /// The id that was asked for.
+        /// The requested id.
         id: u64,
-        /// Its words.
+        /// The reason that the actuator gave.
         reason: Refused,
     },
 }

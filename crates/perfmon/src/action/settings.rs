@@ -1,4 +1,4 @@
-//! How much may happen by itself.
+//! Settings of automatic changes.
 
 /// The settings of [`Actions`](super::Actions). The bounds of a step, of a day and of the time
 /// between changes are fixed: see the module.

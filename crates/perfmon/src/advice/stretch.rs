@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn few_minutes_say_nothing() {
+    fn too_few_minutes_are_unknown() {
         let few = minutes([1, 2]);
         assert_eq!(Stretch::new(&few).middle(figure), None);
         assert_eq!(Stretch::new(&few).sum(|signals| Some(signals.minute)), None);

@@ -206,10 +206,12 @@ impl BurnRate {
         } else {
             None
         };
+        let limit = if breached == Some(true) { "both above" } else { "with a limit of" };
         let detail = format!(
-            "{over_long:.2} × over {}, {over_short:.2} × over {}: {} of {} responses failed, of late {} of {}",
-            spoken(*long),
-            spoken(*short),
+            "burn rate of the error budget is {over_long:.2} over {} and {over_short:.2} over {}, {limit} {factor} ({} of \
+             {} and {} of {} responses failed)",
+            in_words(*long),
+            in_words(*short),
             in_long.bad,
             in_long.total,
             in_short.bad,
@@ -248,7 +250,7 @@ fn is_kept(window: Duration) -> bool {
     window >= MINUTE && window <= LONGEST && window.as_nanos().is_multiple_of(unit.as_nanos())
 }
 
-fn spoken(window: Duration) -> String {
+fn in_words(window: Duration) -> String {
     match window.as_secs() / 60 {
         minutes if minutes.is_multiple_of(60) => format!("{} h", minutes / 60),
         minutes => format!("{minutes} min"),

@@ -12,7 +12,7 @@ pub(super) struct History {
     transitions: VecDeque<Transition>,
 }
 
-/// What happened after a known transition.
+/// The transitions after a known one.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Since {

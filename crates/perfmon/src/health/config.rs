@@ -152,20 +152,27 @@ impl HealthConfig {
     /// above [`pool_in_use`](Self::pool_in_use).
     pub fn pool(&self, pool: &str, in_use: u64, max: u64) -> Reading {
         Reading::new("pool_in_use", share(in_use, max), self.pool_in_use)
+            .subject("share of connections in use")
+            .share()
             .detail(format!("{in_use} of {max} connections of {pool}"))
     }
 
     /// The reading `pool_wait`: how long the longest waiting caller has waited for a connection.
     /// The share of connections in use says little about a pool with only one.
     pub fn pool_wait(&self, longest: Duration) -> Reading {
-        Reading::new("pool_wait", longest.as_secs_f64(), self.pool_wait.as_secs_f64()).unit("s")
+        Reading::new("pool_wait", longest.as_secs_f64(), self.pool_wait.as_secs_f64())
+            .subject("longest current wait for a connection")
+            .unit("s")
     }
 
     /// The reading `pool_stuck` (critical): the same wait against a longer limit. Beyond it, the
     /// work that holds the connections hangs. No caller that needs a connection ends, so neither
     /// errors nor latencies show it yet.
     pub fn pool_stuck(&self, longest: Duration) -> Reading {
-        Reading::new("pool_stuck", longest.as_secs_f64(), self.pool_stuck.as_secs_f64()).unit("s").critical()
+        Reading::new("pool_stuck", longest.as_secs_f64(), self.pool_stuck.as_secs_f64())
+            .subject("longest current wait for a connection")
+            .unit("s")
+            .critical()
     }
 
     /// The reading `cache_misses`: the share of misses, exceeded when fewer lookups hit than
@@ -175,6 +182,8 @@ impl HealthConfig {
         // 1 − 0.8 is a hair below 0.2, and 20 misses of 100 would exceed it.
         let threshold = ((1.0 - self.hit_rate) * 1e9).round() / 1e9;
         Reading::new("cache_misses", share(misses, lookups), threshold)
+            .subject("share of cache misses")
+            .share()
             .samples(lookups)
             .detail(format!("{hits} of {lookups} lookups hit"))
     }

@@ -5,28 +5,29 @@ use std::collections::BTreeMap;
 use crate::health::hysteresis::MARGIN;
 use crate::health::score::AT_THRESHOLD;
 
-/// Evaluations after which a breach is forgotten when its reading can't be judged any more.
+/// Number of evaluations after which a breach ends if its reading has been unknown since.
 const FORGOTTEN_AFTER: u8 = 60;
 
 /// A breach lasts until its own reading is 10 points better than at its threshold. Without this, a
 /// reading that hovers at its threshold would end its breach each time it is slightly below,
 /// however good the other components and the overall score are. Readings that only come near the
-/// threshold hold nothing.
+/// threshold are not kept.
 #[derive(Debug, Default)]
 pub(crate) struct Latch {
-    held: BTreeMap<String, Held>,
+    breaches: BTreeMap<String, Breach>,
 }
 
 #[derive(Debug)]
-struct Held {
-    silent: u8,
-    word: Word,
+struct Breach {
+    /// Number of evaluations in a row in which the reading was unknown.
+    unknown_for: u8,
+    latest: Latest,
 }
 
-/// The result of a reading in an evaluation; of several with one name the worst counts.
+/// The latest result of a reading. If several have the same name, the worst one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Word {
-    Silent,
+enum Latest {
+    Unknown,
     Clear,
     Near,
 }
@@ -35,13 +36,13 @@ impl Latch {
     /// Takes in a judged reading; end the round with [`turn`](Self::turn).
     pub(crate) fn observe(&mut self, name: &str, score: Option<f64>, breached: bool) {
         if breached {
-            self.held.insert(name.to_owned(), Held { silent: 0, word: Word::Near });
-        } else if let Some(held) = self.held.get_mut(name) {
+            self.breaches.insert(name.to_owned(), Breach { unknown_for: 0, latest: Latest::Near });
+        } else if let Some(breach) = self.breaches.get_mut(name) {
             let clear_from = AT_THRESHOLD + f64::from(MARGIN);
-            held.word = held.word.max(match score {
-                None => Word::Silent,
-                Some(score) if score < clear_from => Word::Near,
-                Some(_) => Word::Clear,
+            breach.latest = breach.latest.max(match score {
+                None => Latest::Unknown,
+                Some(score) if score < clear_from => Latest::Near,
+                Some(_) => Latest::Clear,
             });
         }
     }
@@ -49,22 +50,22 @@ impl Latch {
     /// Drops the breaches that this round found clear, or unknown for too long. Returns whether any
     /// breach lasts.
     pub(crate) fn turn(&mut self) -> bool {
-        self.held.retain(|_, held| {
-            held.silent = if held.word == Word::Silent { held.silent + 1 } else { 0 };
-            let lasts = held.word != Word::Clear && held.silent < FORGOTTEN_AFTER;
-            held.word = Word::Silent;
+        self.breaches.retain(|_, breach| {
+            breach.unknown_for = if breach.latest == Latest::Unknown { breach.unknown_for + 1 } else { 0 };
+            let lasts = breach.latest != Latest::Clear && breach.unknown_for < FORGOTTEN_AFTER;
+            breach.latest = Latest::Unknown;
             lasts
         });
-        !self.held.is_empty()
+        !self.breaches.is_empty()
     }
 
     /// Whether the breach of the reading lasts.
     pub(crate) fn holds(&self, name: &str) -> bool {
-        self.held.contains_key(name)
+        self.breaches.contains_key(name)
     }
 
-    /// The readings whose breach lasts.
+    /// Returns the names of the readings whose breach lasts.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.held.keys().map(String::as_str)
+        self.breaches.keys().map(String::as_str)
     }
 }

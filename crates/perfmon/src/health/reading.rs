@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::health::wording::Wording;
+
 /// One measured value and the threshold it should not exceed.
 ///
 /// Higher is worse: use a miss rate rather than a hit rate, failures rather than successes. A value
@@ -11,12 +13,14 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     pub(crate) name: Cow<'static, str>,
+    pub(crate) subject: Option<Cow<'static, str>>,
     pub(crate) observed: f64,
     pub(crate) threshold: f64,
     pub(crate) critical: bool,
     pub(crate) samples: Option<u64>,
     pub(crate) weight: f64,
     pub(crate) unit: Option<&'static str>,
+    pub(crate) wording: Wording,
     pub(crate) detail: Option<String>,
     pub(crate) age: Duration,
     pub(crate) evidence: Evidence,
@@ -38,12 +42,14 @@ impl Reading {
     pub fn new(name: impl Into<Cow<'static, str>>, observed: f64, threshold: f64) -> Self {
         Self {
             name: name.into(),
+            subject: None,
             observed,
             threshold,
             critical: false,
             samples: None,
             weight: 1.0,
             unit: None,
+            wording: Wording::Number,
             detail: None,
             age: Duration::ZERO,
             evidence: Evidence::Samples,
@@ -53,6 +59,17 @@ impl Reading {
     /// A reading that can't be taken, and why: an unknown component of that name.
     pub fn unknown(name: impl Into<Cow<'static, str>>, why: impl Into<String>) -> Self {
         Self::new(name, f64::NAN, f64::NAN).detail(why)
+    }
+
+    /// Creates a reading of a condition. It exceeds its threshold while `is_true`. The reason that
+    /// operators read is then `sentence`, such as `the job store is unreachable`.
+    pub fn condition(
+        name: impl Into<Cow<'static, str>>,
+        is_true: bool,
+        sentence: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let reading = Self::new(name, if is_true { 1.0 } else { 0.0 }, 0.5).subject(sentence);
+        Self { wording: Wording::Condition, ..reading }
     }
 
     /// Marks the component as critical. It can pull the overall score down to its own plus 10, and
@@ -80,6 +97,21 @@ impl Reading {
     #[must_use]
     pub fn weight(mut self, weight: f64) -> Self {
         self.weight = if weight.is_finite() && weight > 0.0 { weight.min(1e6) } else { 1.0 };
+        self
+    }
+
+    /// Sets the name of the value in the sentence for operators, such as `P99 of all responses`. By
+    /// default it is the name of the reading.
+    #[must_use]
+    pub fn subject(mut self, subject: impl Into<Cow<'static, str>>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// Marks the value as a share of 1. The sentence for operators shows it in percent.
+    #[must_use]
+    pub fn share(mut self) -> Self {
+        self.wording = Wording::Percent;
         self
     }
 

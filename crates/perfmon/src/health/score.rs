@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn no_component_from_what_is_no_measurement() {
+    fn invalid_measurements_give_no_component() {
         for (observed, threshold) in [
             (f64::NAN, 1.0),
             (f64::INFINITY, 1.0),

@@ -35,7 +35,7 @@ pub(crate) const MOST_BUCKETS: usize = PLAIN_BUCKETS + MOST_EDGES + 1;
 pub struct Layout {
     /// Edges that split a bucket, ascending, in nanoseconds.
     edges: Box<[u64]>,
-    /// The number of each plain bucket, or of its first piece, with [`CUT`] if an edge lies in it.
+    /// The number of each plain bucket, or of its first piece, with [`CUT`] if it contains an edge.
     /// The table is rotated, so that a look-up subtracts nothing. It takes 4 KB, so that it stays
     /// in the L1 cache. It is part of the layout, so that a look-up follows one pointer less.
     numbers: [u16; PLAIN_BUCKETS],
@@ -146,7 +146,7 @@ impl Default for Layout {
     }
 }
 
-/// The counters of a sample.
+/// Which counters count a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Place {
     pub(crate) bucket: usize,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_at_once_is_right_and_only_a_cut_bucket_is_not_found() {
+    fn the_fast_lookup_is_right_and_misses_only_cut_buckets() {
         let layout = Layout::default();
         let edges: Vec<usize> = layout.edges.iter().map(|&edge| plain_index(edge)).collect();
         for plain in GROUP..PLAIN_BUCKETS {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn more_edges_than_the_table_can_tell_apart_are_left_out() {
+    fn edges_that_the_table_cannot_distinguish_are_left_out() {
         let layout = Layout::new((0..40_000).map(|edge| Duration::from_nanos(1_000_000_000 + edge)));
         assert!(layout.buckets() <= MOST_BUCKETS);
         let within = layout.buckets_up_to(Duration::from_nanos(1_000_000_500));

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_figure_is_counted() {
+    fn invalid_values_are_counted() {
         let mut history = History::default();
         assert!(history.push("hits", 5, 1.0));
         assert!(!history.push("hits", 6, f64::NAN));

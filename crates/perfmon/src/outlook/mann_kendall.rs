@@ -23,7 +23,7 @@ pub(super) fn variance(points: &[Point]) -> f64 {
     (term(values.len()) - tied) / 18.0
 }
 
-/// Returns the probability of a score as far from zero by chance.
+/// Returns the probability that a random series has a score at least as far from zero.
 pub(super) fn p_value(score: i64, variance: f64) -> f64 {
     if score == 0 || variance <= 0.0 {
         return 1.0;
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_equal_says_nothing() {
+    fn equal_values_show_no_trend() {
         let points = points(&[2.0; 40]);
         assert_eq!((score(&points), variance(&points)), (0, 0.0));
         assert_eq!(p_value(0, 0.0), 1.0);

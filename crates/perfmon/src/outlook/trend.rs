@@ -24,9 +24,9 @@ pub struct Trend {
     pub low: f64,
     /// And below this.
     pub high: f64,
-    /// The probability of as much movement by chance, between 0 and 1.
+    /// Probability that a series without a trend moves this much, between 0 and 1.
     pub p_value: f64,
-    /// How many figures it rests on.
+    /// Number of values that it is calculated from.
     pub points: usize,
     /// How many minutes lie between the first and the last of them.
     pub minutes: u64,

@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn starters_are_told_apart() {
+    fn keywords_that_start_a_statement_are_distinguished() {
         assert!(Keyword::UPDATE.starts_a_statement());
         assert!(!Keyword::FROM.starts_a_statement());
     }

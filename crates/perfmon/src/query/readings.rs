@@ -1,4 +1,4 @@
-//! What health is judged by of statements.
+//! The reading of slow statements for health.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use super::entry::Entry;
 use super::recent::{BURST, Calls, MINUTES};
 use crate::figure::latency::share;
 use crate::health::reading::Reading;
+use crate::health::wording::duration;
 
 impl Queries {
     /// Returns one reading, `slow_statements`: the highest share of slow calls of any shape, over
@@ -35,14 +36,16 @@ impl Queries {
             }
         }
         let Some((Recently { calls: Calls { calls, slow }, is_burst, .. }, entry)) = worst else { return Vec::new() };
-        let reading = Reading::new("slow_statements", share(slow, calls), config.slow_share);
-        let (text, limit) = (entry.text(), config.slow);
+        let reading = Reading::new("slow_statements", share(slow, calls), config.slow_share)
+            .subject("share of slow calls of a statement")
+            .share();
+        let (text, limit) = (entry.text(), duration(config.slow));
         vec![if is_burst {
             let detail =
-                format!("{slow} of {calls} calls took over {limit:?}, {BURST} or more within a minute: {text}");
+                format!("{slow} of {calls} calls took longer than {limit}, {BURST} or more within a minute: {text}");
             reading.detail(detail)
         } else {
-            let detail = format!("{slow} of {calls} calls in {MINUTES} min took over {limit:?}: {text}");
+            let detail = format!("{slow} of {calls} calls in {MINUTES} min took longer than {limit}: {text}");
             reading.samples(calls).detail(detail)
         }]
     }

@@ -8,9 +8,9 @@ const CHANCE: f64 = 1e-6;
 const ENOUGH: f64 = 1e9;
 
 /// Returns whether `over` out of `count` prove a share above `limit`. With exactly that share,
-/// chance would produce so many once in a million evaluations at most (the tail of the binomial
-/// distribution, bounded from above). The result is false for a share that is not above the limit,
-/// without samples, and with a limit that is not between 0 and 1.
+/// random variation would produce `over` at most once in a million evaluations. The probability is
+/// the tail of the binomial distribution, bounded from above. The result is false for a share that
+/// is not above the limit, without samples, and with a limit that is not between 0 and 1.
 ///
 /// A window of seconds holds few samples; without this test every second error would count. Costs
 /// some logarithms.
@@ -22,8 +22,8 @@ pub(crate) fn is_above(over: u64, count: u64, limit: f64) -> bool {
     over > 0 && over <= count && limit > 0.0 && limit < 1.0 && as_f64(over) / as_f64(count) > limit
 }
 
-/// Returns whether a share of `limit`, which is lower than `over` of `count`, produces so many at
-/// most that often.
+/// Returns whether a share of `limit`, which is lower than `over` of `count`, produces `over` with
+/// at most the probability `chance`.
 pub(crate) fn is_rare(over: u64, count: u64, limit: f64, chance: f64) -> bool {
     let (over, count) = (as_f64(over), as_f64(count));
     let scale = (ENOUGH / count).min(1.0);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_one_can_check_by_hand() {
+    fn probabilities_agree_with_values_calculated_by_hand() {
         // 0.05⁵ is 3 in ten million, 0.05⁴ is 6 in a million.
         assert!(is_no_chance(5, 5, 0.05));
         assert!(!is_no_chance(4, 4, 0.05));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_accused_of_nothing() {
+    fn no_samples_are_no_excess() {
         for (over, count, limit) in [
             (0, 0, 0.05),
             (0, 100, 0.05),
@@ -119,7 +119,7 @@ mod tests {
         }
 
         #[test]
-        fn more_is_never_less_telling(count in 1u64..5_000, over in 0u64..5_000, limit in 0.001f64..0.5) {
+        fn more_samples_over_the_limit_never_weaken_the_result(count in 1u64..5_000, over in 0u64..5_000, limit in 0.001f64..0.5) {
             let over = over.min(count);
             if is_no_chance(over, count, limit) {
                 prop_assert!(is_no_chance((over + 1).min(count), count, limit));

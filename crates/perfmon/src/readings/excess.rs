@@ -7,18 +7,20 @@ use crate::health::reading::Evidence;
 use crate::readings::chance::{is_above, is_no_chance, is_rare};
 use crate::time::window::Window;
 
-/// How often chance may exceed a limit twice as high as the true share, per evaluation. It is used
+/// Largest probability, per evaluation, that random variation exceeds a limit twice as high as the
+/// true share. It is used
 /// for the long window, in which the evaluations of five minutes see much the same samples, and for
 /// small samples that nearly all exceed the limit.
-const LITTLE_CHANCE: f64 = 1e-4;
+const RARE: f64 = 1e-4;
 
-/// One or two of a quiet service's samples say nothing, however few there are beside them.
-const FEWEST: u64 = 3;
-/// With this many above the limit the long window is exact.
-const TELLING: u64 = 10;
+/// Minimum number of samples above a limit. One or two of a quiet service are no evidence.
+const MIN_OVER: u64 = 3;
+/// With this many samples above the limit the long window is exact.
+const EXACT_FROM: u64 = 10;
 
-/// A shorter window has few samples at any rate, and is evaluated too often for them.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Shortest window in which a small number of samples counts. Shorter ones have few samples at any
+/// rate, and are evaluated too often.
+const SHORTEST_FOR_FEW: Duration = Duration::from_secs(10);
 
 /// A number of samples above a limit, and the share that is allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,20 +46,20 @@ impl Share {
     }
 
     /// Judges the long window: exactly from ten samples above the limit. Fewer count only if a
-    /// share of half the limit would rarely produce so many, and one or two never count.
+    /// share of half the limit would rarely produce that number, and one or two never count.
     pub(crate) fn excess(self) -> Excess {
         if self.value() <= self.limit {
             Excess::Within
-        } else if self.over >= TELLING || self.is_hardly_chance() {
+        } else if self.over >= EXACT_FROM || self.is_hardly_chance() {
             Excess::Real
         } else {
             Excess::Chance
         }
     }
 
-    /// In a short window: above the limit, by no chance.
+    /// Returns whether a short window exceeds the limit by more than random variation.
     pub(crate) fn is_sudden(self, min_samples: u64) -> bool {
-        self.over >= FEWEST && self.count >= min_samples && is_no_chance(self.over, self.count, self.limit)
+        self.over >= MIN_OVER && self.count >= min_samples && is_no_chance(self.over, self.count, self.limit)
     }
 
     /// Returns whether nearly all samples of a short window are above the limit, for windows with
@@ -69,53 +71,53 @@ impl Share {
 
     fn is_hardly_chance(self) -> bool {
         let Self { over, count, limit } = self;
-        over >= FEWEST && is_above(over, count, limit) && is_rare(over, count, limit / 2.0, LITTLE_CHANCE)
+        over >= MIN_OVER && is_above(over, count, limit) && is_rare(over, count, limit / 2.0, RARE)
     }
 }
 
 /// Whether a short window counts with too few samples if nearly all of them are above the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Few {
-    Speak,
-    Wait,
+pub(crate) enum FewSamples {
+    Count,
+    Ignore,
 }
 
 /// Returns which window counts, and its evidence. The candidates are the long window, which comes
 /// first, and the short ones whose excess chance does not explain. The one with the worst value
 /// wins. If chance may explain the long window, any short candidate replaces it.
-pub(crate) fn loudest(
+pub(crate) fn worst_window(
     windows: impl Iterator<Item = (Share, f64, Window)>,
     min_samples: u64,
-    few: Few,
+    few: FewSamples,
 ) -> (usize, Evidence) {
-    let mut loudest = (0, Evidence::Samples);
+    let mut worst = (0, Evidence::Samples);
     let mut beaten_by = f64::NEG_INFINITY;
     for (place, (share, value, window)) in windows.enumerate() {
         let evidence = if place == 0 {
-            loudest.1 = if share.excess() == Excess::Chance { Evidence::Chance } else { Evidence::Samples };
-            if share.count >= min_samples && share.excess() == Excess::Real { loudest.1 } else { continue }
+            worst.1 = if share.excess() == Excess::Chance { Evidence::Chance } else { Evidence::Samples };
+            if share.count >= min_samples && share.excess() == Excess::Real { worst.1 } else { continue }
         } else if share.is_sudden(min_samples) {
             Evidence::Samples
-        } else if few == Few::Speak && window.longest() >= PATIENCE && share.is_nearly_all(min_samples) {
+        } else if few == FewSamples::Count && window.longest() >= SHORTEST_FOR_FEW && share.is_nearly_all(min_samples) {
             Evidence::Beyond
         } else {
             continue;
         };
         if value > beaten_by {
             beaten_by = value;
-            loudest = (place, evidence);
+            worst = (place, evidence);
         }
     }
-    loudest
+    worst
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The limits of `error_rate` and of `p99`, and what a quiet service shows in five minutes.
+    /// Cases of a quiet service in five minutes, with the limits of `error_rate` and of `p99`.
     #[test]
-    fn few_samples_speak_only_where_they_nearly_all_agree() {
+    fn few_samples_count_only_if_nearly_all_exceed_the_limit() {
         use Excess::{Chance, Real, Within};
         for (over, count, limit, expected) in [
             (0, 0, 0.05, Within),
@@ -162,7 +164,10 @@ mod tests {
         ] {
             assert_eq!(Share { over, count, limit }.is_nearly_all(20), expected, "{over} of {count} against {limit}");
         }
-        assert!(Share { over: 20, count: 20, limit: 0.05 }.is_sudden(20), "what is many is told by the others");
+        assert!(
+            Share { over: 20, count: 20, limit: 0.05 }.is_sudden(20),
+            "with enough samples the other windows report it"
+        );
         assert!(!Share { over: 19, count: 19, limit: 0.05 }.is_sudden(20));
     }
 }

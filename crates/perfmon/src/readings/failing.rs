@@ -2,7 +2,8 @@
 
 use crate::health::config::HealthConfig;
 use crate::health::reading::{Evidence, Reading};
-use crate::readings::excess::{Few, Share, loudest};
+use crate::health::wording::duration;
+use crate::readings::excess::{FewSamples, Share, worst_window};
 use crate::series::interval::Interval;
 use crate::time::window::Window;
 
@@ -39,8 +40,8 @@ impl<'a> Failing<'a> {
         let share = |of: &Interval| Share { over: of.errors(), count: of.responses(), limit: config.error_rate };
         let windows = || std::iter::once((config.window, long)).chain(short.iter().map(|(window, of)| (*window, of)));
         let shares = windows().map(|(window, of)| (share(of), share(of).value(), window));
-        let (loudest, evidence) = loudest(shares, config.min_samples, Few::Speak);
-        let Some((window, of)) = windows().nth(loudest) else { return };
+        let (worst, evidence) = worst_window(shares, config.min_samples, FewSamples::Count);
+        let Some((window, of)) = windows().nth(worst) else { return };
         let share = share(of);
         let rank = |share: Share, evidence| rank(share, evidence, config.min_samples);
         let is_worse = |worst: &Candidate| rank(share, evidence) > rank(worst.share, worst.evidence);
@@ -53,13 +54,15 @@ impl<'a> Failing<'a> {
     pub(crate) fn reading(self) -> Reading {
         let limit = self.config.error_rate;
         let Some(Candidate { share, window, evidence, name }) = self.worst else {
-            return Reading::new("failing_api", 0.0, limit).samples(0);
+            return Reading::new("failing_api", 0.0, limit).share().samples(0);
         };
         let Share { over, count, .. } = share;
         Reading::new("failing_api", share.value(), limit)
+            .subject(format!("error rate of {name}{}", when(window, self.config)))
+            .share()
             .samples(count)
             .evidence(evidence)
-            .detail(format!("{over} of {count} responses of {name}{}", when(window, self.config)))
+            .detail(format!("{over} of {count} responses failed"))
     }
 }
 
@@ -69,7 +72,7 @@ fn rank(share: Share, evidence: Evidence, min_samples: u64) -> Rank {
     Rank { exceeds, is_known, value: if is_known { share.value() } else { 0.0 }, samples: share.count }
 }
 
-/// Says which window spoke where it isn't the long one.
+/// Returns the window in words, or nothing for the long window.
 pub(crate) fn when(window: Window, config: &HealthConfig) -> String {
-    if window == config.window { String::new() } else { format!(" within {:?}", window.longest()) }
+    if window == config.window { String::new() } else { format!(" within {}", duration(window.longest())) }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::health::reading::Reading;
+use crate::health::wording::duration;
 use crate::histogram::snapshot::Snapshot;
 use crate::readings::chance::is_no_chance;
 use crate::series::interval::Interval;
@@ -58,14 +59,14 @@ impl Slowest {
     pub(crate) fn reading(self) -> Reading {
         let (Candidate { samples, p95, name }, when) = match self.sudden {
             Some((sudden, window)) if sudden.p95 > self.long.p95 || self.long.samples < self.min_samples => {
-                (sudden, format!(" within {:?}", window.longest()))
+                (sudden, format!(" within {}", duration(window.longest())))
             }
             _ => (self.long, String::new()),
         };
         let reading = Reading::new(self.reading, p95.as_secs_f64(), self.limit.as_secs_f64());
         let reading = reading.samples(samples).unit("s");
         match name {
-            Some(name) => reading.detail(format!("P95 of {name}{when}")),
+            Some(name) => reading.subject(format!("P95 of {name}{when}")),
             None => reading,
         }
     }

@@ -121,13 +121,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_is_read(trace_id in 1_u128.., span_id in 1_u64.., is_sampled: bool) {
+        fn displayed_text_is_parsed_back(trace_id in 1_u128.., span_id in 1_u64.., is_sampled: bool) {
             let context = TraceContext::new(trace_id, span_id, is_sampled).unwrap();
             prop_assert_eq!(context.to_string().parse(), Ok(context));
         }
 
         #[test]
-        fn no_text_is_too_strange(text in "\\PC{0,80}|[0-9a-f-]{50,60}") {
+        fn any_text_is_accepted(text in "\\PC{0,80}|[0-9a-f-]{50,60}") {
             if let Ok(context) = text.parse::<TraceContext>() {
                 prop_assert!(context.trace_id() != 0 && context.span_id() != 0);
             }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_refused() {
+    fn an_invalid_header_is_refused() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
         assert!(!good.parse::<TraceContext>().unwrap().is_sampled());
         let refused = |header: &str| header.parse::<TraceContext>().unwrap_err();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_may_say_more() {
+    fn a_later_version_may_have_more_fields() {
         let later = "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03-what-is-new";
         assert!(later.parse::<TraceContext>().unwrap().is_sampled());
     }

@@ -209,7 +209,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn what_nobody_touched_is_not_scanned() {
+    fn unused_groups_are_not_scanned() {
         let histogram = Histogram::default();
         let mut ledger = Ledger::new(histogram.layout(), Duration::ZERO);
         let scratch = &mut Scratch::default();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_where_nothing_came_before_is_found() {
+    fn samples_in_an_unused_group_are_found() {
         let histogram = Histogram::default();
         let mut ledger = Ledger::new(histogram.layout(), Duration::ZERO);
         let scratch = &mut Scratch::default();

@@ -90,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(
+        fn written_numbers_are_read_back(
             sum in prop_oneof![any::<u128>(), 0u128..1_000],
             tallies in any::<[u64; TALLIES]>(),
             buckets in prop::collection::btree_map(0u32..2_000, any::<u32>(), 0..50),

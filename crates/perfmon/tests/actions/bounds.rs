@@ -6,7 +6,7 @@ use tidegate_perfmon::advice::{Advice, Limits, Signals, advise};
 
 use crate::support::{Dial, Run, enabled, minute};
 
-/// What happens in a minute.
+/// An event of one minute.
 #[derive(Debug, Clone)]
 enum Event {
     Minute { misses: u64, p99: Option<f64>, factor: f64, confidence: f64 },

@@ -6,7 +6,7 @@ use tidegate_perfmon::advice::CacheSignals;
 use crate::support::{Dial, Run, capacity, enabled, minute};
 
 #[test]
-fn nothing_happens_unless_asked_for() {
+fn nothing_changes_unless_it_is_enabled() {
     let dial = capacity();
     let mut run = Run::new(Settings::default(), &[&dial]);
     assert_eq!(run.minutes(100, 400), []);
@@ -55,7 +55,7 @@ fn one_at_a_time_also_of_several() {
 }
 
 #[test]
-fn a_refusal_is_written_down_and_not_asked_for_again() {
+fn a_refused_change_is_logged_and_not_requested_again() {
     let dial = capacity();
     dial.refuse(true);
     let (mut run, entry) = Run::changed(enabled(), &dial);
@@ -72,7 +72,7 @@ fn a_refusal_shows_no_secret_and_is_short() {
 }
 
 #[test]
-fn advice_that_is_not_sure_is_not_followed() {
+fn advice_with_low_confidence_is_not_followed() {
     let mut settings = enabled();
     settings.confidence = 0.99;
     let dial = capacity();

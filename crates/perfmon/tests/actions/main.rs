@@ -1,4 +1,4 @@
-//! What changes by itself stays within its bounds, and goes back.
+//! Automatic changes stay within their bounds and can be reverted.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 

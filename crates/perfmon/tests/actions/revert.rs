@@ -6,18 +6,18 @@ use tidegate_perfmon::advice::{ApiSignals, Limits, Signals, advise};
 use crate::support::{Dial, Run, capacity, enabled, minute};
 
 #[test]
-fn what_makes_its_symptom_worse_is_taken_back_and_not_tried_again() {
+fn a_change_that_worsens_its_symptom_is_reverted_and_not_repeated() {
     let dial = capacity();
     let (mut run, _) = Run::changed(enabled(), &dial);
     let judged = run.minutes(5, 430);
     assert!(matches!(&judged[0].outcome, Outcome::Reverted { minute: Some(7), reason } if reason.contains("symptom")));
     assert_eq!(dial.now(), 1000.0);
-    assert_eq!(run.minutes(1439, 430), [], "a day of rest");
+    assert_eq!(run.minutes(1439, 430), [], "no further change for a day");
     assert_eq!(run.minutes(1, 430).len(), 1);
 }
 
 #[test]
-fn what_makes_all_else_worse_is_taken_back_too() {
+fn a_change_that_worsens_other_figures_is_reverted_too() {
     type Harm = fn(&mut ApiSignals);
     let harms: [(Harm, &str); 2] = [(|api| api.p99 = Some(0.2), "P99"), (|api| api.errors = 50, "errors")];
     for (harm, named) in harms {
@@ -35,7 +35,7 @@ fn what_makes_all_else_worse_is_taken_back_too() {
 }
 
 #[test]
-fn a_change_that_nothing_shows_the_effect_of_is_taken_back() {
+fn a_change_without_data_about_its_effect_is_reverted() {
     let dial = capacity();
     let (mut run, _) = Run::changed(enabled(), &dial);
     for _ in 0..14 {
@@ -51,20 +51,20 @@ fn a_change_that_nothing_shows_the_effect_of_is_taken_back() {
 }
 
 #[test]
-fn what_cannot_be_taken_back_is_left_and_said() {
+fn a_change_that_cannot_be_reverted_is_left_and_reported() {
     let dial = capacity();
     let (mut run, entry) = Run::changed(enabled(), &dial);
     dial.refuse(true);
     let told = run.minutes(5, 900);
     assert!(matches!(&told[0].outcome, Outcome::Left { reason } if reason.contains("not now")), "{told:?}");
-    assert_eq!(run.minutes(100, 900), [], "and left alone");
+    assert_eq!(run.minutes(100, 900), [], "and is not changed again");
     dial.refuse(false);
     assert_eq!(run.actions.revert(entry.id).unwrap().from, 1000.0);
     assert_eq!(dial.now(), 1000.0);
 }
 
 #[test]
-fn a_value_of_somebody_elses_is_not_overwritten() {
+fn a_value_set_by_another_party_is_not_overwritten() {
     let dial = capacity();
     let (mut run, entry) = Run::changed(enabled(), &dial);
     dial.set(1800.0).unwrap();
@@ -99,7 +99,7 @@ fn an_earlier_change_waits_for_the_later_ones() {
 }
 
 #[test]
-fn whoever_takes_a_change_back_is_not_contradicted() {
+fn a_change_that_an_operator_reverted_is_not_repeated() {
     let dial = capacity();
     let (mut run, entry) = Run::changed(enabled(), &dial);
     let reverted = run.actions.revert(entry.id).unwrap();
@@ -111,7 +111,7 @@ fn whoever_takes_a_change_back_is_not_contradicted() {
 }
 
 #[test]
-fn switched_off_it_still_takes_back_what_does_harm() {
+fn a_harmful_change_is_reverted_even_when_switched_off() {
     let dial = capacity();
     let (mut run, _) = Run::changed(enabled(), &dial);
     run.actions.set_enabled(false);

@@ -64,7 +64,8 @@ pub(crate) fn capacity() -> Arc<Dial> {
     Dial::new("cache:c", 1000.0, 100.0..=2000.0, 1.0)
 }
 
-/// A minute of a cache that is too small, with so many misses in a thousand look-ups.
+/// Returns the signals of a minute in which a cache that is too small has `misses` misses in a
+/// thousand lookups.
 pub(crate) fn minute(minute: u64, misses: u64) -> Signals {
     let mut signals = Signals::new(minute);
     let cache = CacheSignals::new("c");

@@ -8,7 +8,7 @@ use tidegate_perfmon::advice::{
 use crate::support::{full_cache, ids, only, repeating, silent, trace, waiting};
 
 #[test]
-fn calm_minutes_say_nothing() {
+fn calm_minutes_give_no_advice() {
     silent(&trace(|_| ()));
     silent(&[]);
     silent(&(0..100).map(Signals::new).collect::<Vec<_>>());
@@ -31,7 +31,7 @@ fn few_samples_and_weak_evidence_are_less_sure() {
 }
 
 #[test]
-fn a_minute_or_two_are_no_reason() {
+fn one_or_two_minutes_give_no_advice() {
     for unknown in 1..=5 {
         let mut minutes = trace(full_cache);
         minutes[30..30 + unknown].iter_mut().for_each(|signals| signals.caches.clear());
@@ -40,7 +40,7 @@ fn a_minute_or_two_are_no_reason() {
 }
 
 #[test]
-fn the_surest_comes_first_and_each_once() {
+fn advice_is_sorted_by_confidence_without_duplicates() {
     let minutes = trace(|signals| {
         full_cache(signals);
         waiting(signals);
@@ -100,7 +100,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn no_signals_are_too_strange(minutes in prop::collection::vec(any_signals(), 0..40), odd in any::<f64>()) {
+    fn any_signals_are_accepted(minutes in prop::collection::vec(any_signals(), 0..40), odd in any::<f64>()) {
         let mut limits = Limits::default();
         for limits in [limits, { limits.hit_rate = odd; limits.retries = odd; limits.denied = odd; limits.repeats = 0; limits.samples = 0; limits }] {
             for advice in advise(&limits, &minutes) {

@@ -17,7 +17,7 @@ fn saturation_fires() {
 }
 
 #[test]
-fn a_limiter_whose_rate_only_people_change_is_not_named() {
+fn a_limiter_that_only_operators_change_is_not_named() {
     let advice = only(
         "saturation",
         "api",

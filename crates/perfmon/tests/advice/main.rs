@@ -1,4 +1,4 @@
-//! Each rule speaks where it should, and is silent where one thing is otherwise.
+//! Each rule applies if all of its conditions hold, and does not apply if one of them fails.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 

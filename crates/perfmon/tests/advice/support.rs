@@ -4,7 +4,7 @@ use tidegate_perfmon::advice::{
     Advice, ApiSignals, CacheSignals, LimiterSignals, Limits, QuerySignals, QueueSignals, Signals, advise,
 };
 
-/// An API, a cache, a queue, a limiter and two statements with which nothing is the matter.
+/// An API, a cache, a queue, a limiter and two statements without any problem.
 pub(crate) fn calm(minute: u64) -> Signals {
     let swing = minute % 3;
     let mut signals = Signals::new(minute);
@@ -52,7 +52,7 @@ pub(crate) fn calm(minute: u64) -> Signals {
     signals
 }
 
-/// Half an hour of calm, and five minutes in which something is otherwise.
+/// Half an hour without problems, then five minutes with a change.
 pub(crate) fn trace(change: impl Fn(&mut Signals)) -> Vec<Signals> {
     let mut minutes: Vec<Signals> = (0..35).map(calm).collect();
     minutes[30..].iter_mut().for_each(change);
@@ -63,7 +63,7 @@ pub(crate) fn ids(minutes: &[Signals]) -> Vec<(&'static str, String)> {
     advise(&Limits::default(), minutes).into_iter().map(|advice| (advice.id, advice.target)).collect()
 }
 
-/// The only advice, which all of its parts have something to say for.
+/// Returns the only advice. None of its fields is empty.
 pub(crate) fn only(id: &str, target: &str, minutes: &[Signals]) -> Advice {
     let mut advice = advise(&Limits::default(), minutes);
     assert_eq!(advice.len(), 1, "{advice:?}");

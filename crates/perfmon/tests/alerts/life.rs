@@ -54,7 +54,7 @@ fn one_alert_however_often_it_is_observed() {
 }
 
 #[test]
-fn what_health_finds_becomes_an_alert() {
+fn a_breach_in_the_health_report_becomes_an_alert() {
     let mut monitor = HealthMonitor::new(&HealthConfig::default());
     let mut alerts = alerts(AlertRule::standard());
     let mut second = |now: u64, errors: f64, samples| {
@@ -72,7 +72,7 @@ fn what_health_finds_becomes_an_alert() {
     let fired = second(7, 0.2, 100);
     let fired: Vec<_> = fired.iter().filter(|step| step.notify).collect();
     assert_eq!((&*fired[0].alert.rule, fired.len()), ("error_rate", 1));
-    assert!(fired[0].alert.detail.contains("exceeds the threshold of 0.05 (of all)"), "{}", fired[0].alert.detail);
+    assert!(fired[0].alert.detail.contains("error_rate is 0.2, above 0.05 (of all)"), "{}", fired[0].alert.detail);
     let whole: Vec<_> = [8, 11, 12].into_iter().flat_map(|now| second(now, 0.2, 100)).collect();
     assert_eq!(phases(&whole), [(Some(Phase::Pending), Phase::Firing, true)], "health itself, unhealthy for 5 s");
     assert_eq!(alerts.unruled(), 8, "of redis_unavailable, which has no rule");
@@ -82,11 +82,11 @@ fn what_health_finds_becomes_an_alert() {
 fn a_reading_that_hovers_at_its_threshold_makes_one_alert() {
     let mut monitor = HealthMonitor::new(&HealthConfig::default());
     let mut alerts = alerts(AlertRule::standard());
-    let mut told = 0;
+    let mut notified = 0;
     for second in 0..3600 {
         let value = if second % 3 == 0 { 0.051 } else { 0.049 };
         let report = monitor.evaluate([Reading::new("error_rate", value, 0.05)]);
-        told += at(&mut alerts, second, &report.observations()).iter().filter(|step| step.notify).count();
+        notified += at(&mut alerts, second, &report.observations()).iter().filter(|step| step.notify).count();
     }
-    assert_eq!(told, 1);
+    assert_eq!(notified, 1);
 }

@@ -5,7 +5,7 @@ use tidegate_perfmon::Phase;
 
 use crate::support::{alerts, at, phases, rule, secs, seen, silence};
 
-/// What the life of one alert is, said over the whole past at each moment.
+/// A model of one alert, calculated at each moment from its whole past.
 struct Model<'a> {
     gaps: &'a [u64],
     words: &'a [Option<bool>],

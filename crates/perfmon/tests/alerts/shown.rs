@@ -55,7 +55,7 @@ fn a_transition_is_what_a_webhook_sends() {
 }
 
 #[test]
-fn who_lost_the_stream_finds_on_or_is_told_of_the_gap() {
+fn a_client_that_lost_the_stream_resumes_or_gets_a_gap() {
     let mut alerts = Alerts::new(vec![rule(0, 0, 60)], 10).unwrap();
     assert!(!alerts.since(0).missed);
     assert!(alerts.since(1).missed, "a number of another process");
@@ -97,7 +97,7 @@ fn absurd_input_is_bounded() {
 }
 
 #[test]
-fn what_fires_is_told_without_what_has_ended() {
+fn firing_alerts_are_listed_without_ended_ones() {
     let mut alerts = alerts([rule(0, 0, 60), AlertRule::new("slow", Severity::Info).hold(secs(60))]);
     assert_eq!(alerts.firing().count(), 0);
     let of = |subject: &'static str, breached| seen(Some(breached)).subject(subject);
@@ -108,7 +108,7 @@ fn what_fires_is_told_without_what_has_ended() {
 }
 
 #[test]
-fn words_are_those_of_the_json() {
+fn names_equal_those_in_json() {
     for severity in Severity::ALL {
         assert_eq!(json!(severity), severity.name());
     }

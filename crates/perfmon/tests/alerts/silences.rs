@@ -10,16 +10,16 @@ fn a_silence_mutes_ends_by_itself_and_is_listed() {
     alerts.silence(silence("r", Some("a"), 100), 0).unwrap();
     let [a, b] = ["a", "b"].map(|subject| seen(Some(true)).subject(subject));
     let fired = at(&mut alerts, 1, &[a.clone(), b.clone()]);
-    let told: Vec<_> = fired.iter().filter(|step| step.notify).map(|step| step.alert.subject.as_str()).collect();
-    assert_eq!(told, ["b"]);
+    let notified: Vec<_> = fired.iter().filter(|step| step.notify).map(|step| step.alert.subject.as_str()).collect();
+    assert_eq!(notified, ["b"]);
     assert!(alerts.list(10).iter().all(|alert| alert.silenced == (alert.subject == "a")));
     assert_eq!(alerts.silences(99_999).len(), 1);
     assert_eq!(at(&mut alerts, 99, &[a.clone(), b.clone()]), []);
-    // It still fires when the silence is over, so that it is told then.
+    // It still fires when the silence is over, so operators are notified then.
     let unmuted = at(&mut alerts, 100, &[a, b]);
     assert_eq!(phases(&unmuted), [(Some(Phase::Firing), Phase::Firing, true)]);
     assert_eq!(alerts.silences(100_000), []);
-    // Both were told, so that both ends are, also under a new silence.
+    // Operators were notified of both, so they are notified of both ends, also under a new silence.
     alerts.silence(silence("r", None, 1000), 100_000).unwrap();
     let [a, b] = ["a", "b"].map(|subject| seen(Some(false)).subject(subject));
     let ended = at(&mut alerts, 101, &[a, b]);

@@ -43,7 +43,7 @@ fn refusals_neither_hide_an_outage_nor_are_one() {
     );
     assert_eq!((service.registry.outcomes().total, service.registry.outcomes().bad), (84, 24));
 
-    // They are told, and nothing of them is lost.
+    // They are counted, and none of them is lost.
     let all = service.registry.overall(Window::Minutes(5));
     assert_eq!((all.count, all.errors, all.refused), (84, 24, 168_000));
     let endpoint = &service.registry.endpoints(Window::Minutes(5))[0];
@@ -83,7 +83,7 @@ fn a_reading_that_is_too_old_is_unknown() {
     assert_eq!(at(15).status, Health::Healthy);
     let report = at(16);
     assert_eq!(report.components[0].state, Health::Unknown);
-    assert_eq!(report.reasons[0].message, "store: taken 16s ago, not within the last 15s");
+    assert_eq!(report.reasons[0].message, "store is unknown: it was read 16 s ago, which is longer than 15 s");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn the_pool_and_the_cache_at_their_limits() {
 }
 
 #[test]
-fn limits_that_cannot_serve_are_named() {
+fn invalid_limits_are_named() {
     let ok = HealthConfig::default();
     assert_eq!(ok.check(), Ok(()));
     let zero = Duration::ZERO;

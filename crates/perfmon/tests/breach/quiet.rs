@@ -10,7 +10,7 @@ fn noise_well_below_the_limit_never_degrades() {
         let mut service = Service::new();
         for _ in 0..3600 {
             for _ in 0..rate {
-                // Half of the limits of errors and of slow responses, each by chance.
+                // Random errors and slow responses at half of their limits.
                 let class = if service.chance() < 0.025 { StatusClass::ServerError } else { StatusClass::Success };
                 let latency = if service.chance() < 0.005 { 6_000 * MS } else { MS };
                 service.endpoint.record(class, latency);
@@ -18,10 +18,10 @@ fn noise_well_below_the_limit_never_degrades() {
             service.tick();
             let report = service.judge();
             let sudden = report.reasons.iter().find(|reason| {
-                [" within 2s", " within 11s", " within 61s"].iter().any(|window| reason.message.contains(window))
+                [" within 2 s", " within 11 s", " within 61 s"].iter().any(|window| reason.message.contains(window))
             });
             assert_eq!(sudden, None, "at {} s", service.at);
-            // Once the long window holds thousands, it is quiet too. It takes few at their word.
+            // With thousands of samples the long window is quiet too. With few it is exact.
             if service.at >= 300 && rate == 50 {
                 assert_eq!(report.status, Health::Healthy, "at {} s: {:?}", service.at, report.reasons);
             }
@@ -59,7 +59,7 @@ fn a_single_outlier_is_no_incident() {
     }
 }
 
-/// What came in since the start, all of it good, and what comes then.
+/// Cases: good responses since the start, and the bad ones that follow.
 #[test]
 fn few_bad_ones_of_a_quiet_service_are_no_incident() {
     for (good, bad, outlier) in [
@@ -100,7 +100,7 @@ fn few_bad_ones_of_a_quiet_service_are_no_incident() {
 }
 
 #[test]
-fn what_may_be_chance_is_told() {
+fn a_reason_says_that_it_may_be_chance() {
     let mut service = Service::new();
     service.load(25, Load::Good);
     service.load(1, Load::Slow(9_460 * MS));
@@ -110,5 +110,5 @@ fn what_may_be_chance_is_told() {
     assert_eq!((report.status, p99.state, p99.held), (Health::Healthy, Health::Healthy, false), "{report:?}");
     assert!(p99.observed > p99.threshold && p99.samples == Some(26));
     let reason = report.reasons.iter().find(|reason| reason.component == "p99").expect("a reason");
-    assert!(reason.message.contains("may be chance (1 of 26 responses took over 5s)"), "{}", reason.message);
+    assert!(reason.message.contains("may be chance (1 of 26 responses took longer than 5 s)"), "{}", reason.message);
 }

@@ -45,7 +45,7 @@ fn a_breach_is_seen_within_two_seconds() {
             assert!(gravity(state) >= 2, "{reading} at {rate}/s: {report:?}");
             assert!(gravity(report.status) >= 2, "{reading} at {rate}/s: {report:?}");
             let reason = report.reasons.iter().find(|reason| reason.component == reading).expect("a reason");
-            assert!(reason.message.contains(" within 2s"), "{reason:?}");
+            assert!(reason.message.contains(" within 2 s"), "{reason:?}");
 
             service.hanging = 0;
             let states: Vec<_> = (0..400).map(|_| service.second(rate, good)).collect();
@@ -94,7 +94,8 @@ fn how_soon_an_error_rate_is_seen() {
     }
 }
 
-/// Each second or only each 12 s, from the start or after good ones: the third failure tells.
+/// Requests come each second or each 12 s, from the start or after good ones. The third failure
+/// shows the outage.
 #[test]
 fn an_outage_of_a_quiet_service_is_seen_at_its_third_request() {
     for (load, reading) in [(Load::Errors, "error_rate"), (Load::Slow(10_001 * MS), "p99")] {
@@ -140,12 +141,15 @@ fn a_route_that_always_fails_is_seen_among_many_that_do_not() {
     }
     let (second, reason) = seen.expect("it is seen");
     assert!(second <= 63, "in second {second}");
-    assert!(reason.starts_with("failing_api: 1 exceeds") && reason.contains("of POST /rare"), "{reason}");
+    assert!(
+        reason.starts_with("error rate of POST /rare within ") && reason.contains(" is 100 %, above 5 %"),
+        "{reason}"
+    );
     assert_eq!(service.judge().status, Health::Degraded, "the others are served");
 }
 
 #[test]
-fn without_short_windows_only_the_long_one_speaks() {
+fn without_short_windows_only_the_long_one_counts() {
     let config = HealthConfig { recent: Vec::new(), ..HealthConfig::default() };
     let longer =
         HealthConfig { window: Window::Seconds(10), recent: vec![Window::Minutes(5)], ..HealthConfig::default() };
@@ -166,7 +170,7 @@ fn without_short_windows_only_the_long_one_speaks() {
 }
 
 #[test]
-fn what_hangs_counts_as_having_taken_so_long() {
+fn a_hanging_request_counts_with_the_time_it_has_run() {
     let judge = |ended: u64, over: u64, far_over: u64| {
         let registry = Registry::builder().clock(ManualClock::new()).build();
         for _ in 0..ended {

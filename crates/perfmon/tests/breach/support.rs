@@ -1,4 +1,4 @@
-//! A service whose seconds pass when told.
+//! A service on a manual clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tidegate_perfmon::{Endpoint, Health, HealthMonitor, HealthReport, Kind, Manu
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
-/// A service whose seconds pass when told.
+/// A service on a manual clock.
 pub(crate) struct Service {
     pub(crate) registry: Registry,
     pub(crate) clock: ManualClock,
@@ -18,7 +18,7 @@ pub(crate) struct Service {
     pub(crate) state: u64,
 }
 
-/// What happens in a second.
+/// The load of one second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Load {
     Good,

@@ -23,7 +23,7 @@ impl Observer for Heard {
 }
 
 #[tokio::test]
-async fn slow_calls_are_listed_newest_first_and_told() {
+async fn slow_calls_are_listed_newest_first_and_announced() {
     let clock = ManualClock::new();
     let heard = Arc::new(Heard::default());
     let observer: Arc<dyn Observer> = Arc::clone(&heard) as _;

@@ -54,9 +54,9 @@ async fn a_request_dropped_on_the_way_is_aborted() {
     assert_eq!((totals.aborted, totals.classes.total(), totals.latency.count), (2, 0, 0));
 }
 
-/// Anybody can open connections and close them at once; of whom that tells is nobody's outage.
+/// Any client can open connections and close them at once. That is no outage.
 #[tokio::test]
-async fn who_leaves_at_once_is_counted_apart() {
+async fn clients_that_leave_at_once_are_counted_separately() {
     let (clock, registry) = manual();
     let mut service = PerfLayer::new(registry.clone(), route)
         .layer(service_fn(|_: Request<()>| pending::<Result<Response<()>, Infallible>>()));
@@ -74,7 +74,7 @@ async fn who_leaves_at_once_is_counted_apart() {
 }
 
 #[tokio::test]
-async fn what_says_that_it_is_a_refusal_is_one() {
+async fn a_response_marked_as_a_refusal_is_one() {
     let (_, registry) = manual();
     let service = PerfLayer::new(registry.clone(), route).layer(service_fn(|request: Request<()>| {
         let mut response = Response::new(());
@@ -87,8 +87,8 @@ async fn what_says_that_it_is_a_refusal_is_one() {
     for path in ["/page", "/moved"] {
         service.clone().oneshot(request(Some(path))).await.unwrap();
     }
-    let told: Vec<_> = registry.totals().into_iter().map(|of| (of.refused, of.classes.redirection)).collect();
-    assert_eq!(told, [(0, 1), (1, 0)]);
+    let counts: Vec<_> = registry.totals().into_iter().map(|of| (of.refused, of.classes.redirection)).collect();
+    assert_eq!(counts, [(0, 1), (1, 0)]);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn hostile_paths_stay_bounded_through_the_layer() {
     assert_eq!(totals.iter().find(|totals| totals.route == OTHER).unwrap().latency.count, 990);
 }
 
-/// What axum's `Router::layer` asks of a layer and its service.
+/// The bounds of axum's `Router::layer` on a layer and its service.
 #[test]
 fn fits_the_bounds_of_an_axum_router() {
     fn fits<L, S, B, R>(_: &L, _: &S)

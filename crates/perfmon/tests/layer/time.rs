@@ -50,7 +50,7 @@ async fn waiting_for_the_client_is_no_time_of_a_request_and_working_is() {
             }
             clock.advance(30 * MS);
             assert_eq!(registry.in_flight_over(49 * MS), 1, "a handler that hangs is seen");
-            // What is still to come as it answers is waited for by nobody else.
+            // The rest of the body is awaited only by this request.
             body.begin(registry.now());
             clock.advance(Duration::from_secs(60));
             Ok::<_, Infallible>(Response::new(()))
@@ -83,7 +83,7 @@ async fn a_request_from_the_future_has_begun_now() {
 }
 
 #[tokio::test]
-async fn what_measuring_costs_is_measured() {
+async fn the_overhead_of_measuring_is_measured() {
     let (clock, registry) = manual();
     let service = PerfLayer::new(registry.clone(), route).layer(service_fn(|_: Request<()>| {
         clock.advance(Duration::from_nanos(1));

@@ -65,7 +65,7 @@ const KEYS: [&str; 58] = [
 ];
 
 #[test]
-fn keys_cards_and_accounts_are_known_by_their_form() {
+fn keys_cards_and_accounts_are_recognized_by_their_form() {
     let escape = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
     let as_json = |text: &str| text.chars().map(|char| format!("\\u{:04x}", u32::from(char))).collect::<String>();
     for key in KEYS {

@@ -29,7 +29,7 @@ fn words_of_plans_databases_and_tests_stay() {
 }
 
 #[test]
-fn what_is_no_secret_stays_and_costs_no_allocation() {
+fn text_without_secrets_stays_and_costs_no_allocation() {
     for text in [
         "",
         "GET /api/schedules/{id} took 512 ms, 3 of 40 were slow",
@@ -47,7 +47,7 @@ fn what_is_no_secret_stays_and_costs_no_allocation() {
         "select name from t where key = ? and u.key = t.key and auth = $1 and \"key\" = ?",
         "status_code=200 exit_code=1 error_code=23505 code=404 code: \"not_found\" code=ENOENT statusCode=503 code: E0308",
         "tokens=5, tokens: 12.5, max_tokens=4,096 tokens=null sessions=Some(3) sessions: 40, tokens_left 3",
-        // Words that begin like a key, or stand behind a scheme that is one.
+        // Words that begin like a key, or follow a scheme that is one.
         "token bucket 100, the token expired, Token refreshed after 3 tries, oauth login, tokens per second",
         "asia-northeast1, ASIA, ASIAPACIFIC, npm_config_registry, npm_lifecycle_event, sg.example.org, SG.Company.Name",
         "robot:5, bot 1234567: started, services/tenant/42/abc, api/webhooks/list",

@@ -129,7 +129,7 @@ proptest! {
 
     #[test]
     fn cut_secrets_do_not_show_either((text, secret) in planted(), cut: prop::sample::Index) {
-        // Of an address or a URL without its `@` nobody can know.
+        // An address or a URL without its `@` cannot be recognized.
         prop_assume!(!text.contains('@') && !text.contains("%40"));
         let at = text.floor_char_boundary(cut.index(text.len()));
         let masked = mask(&text[..at]).into_owned();
@@ -137,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_too_strange(text in "\\PC{0,60}|(password|token|Bearer |://|@|%40|eyJ|tk_|-----BEGIN PRIVATE|4111|[:=\"'\\\\ \n{\\[é1a]){0,30}") {
+    fn any_text_is_accepted(text in "\\PC{0,60}|(password|token|Bearer |://|@|%40|eyJ|tk_|-----BEGIN PRIVATE|4111|[:=\"'\\\\ \n{\\[é1a]){0,30}") {
         let masked = mask(&text).into_owned();
         prop_assert!(masked.len() <= text.len().max(4) * 4, "{masked}");
     }

@@ -1,4 +1,4 @@
-//! What is unusual is told, and steady noise is not.
+//! Anomalies are reported, and steady noise is not.
 
 use proptest::prelude::*;
 use tidegate_perfmon::outlook::{Anomaly, Detector, Side};
@@ -62,7 +62,7 @@ fn observe_all(detector: &mut Detector, values: impl IntoIterator<Item = f64>) -
     values.into_iter().filter_map(|value| detector.observe(value)).collect()
 }
 
-/// So many days of each kind of noise, every one watched by a detector that begins with it.
+/// A thousand days of different noise, each observed by a new detector.
 #[test]
 fn a_thousand_series_days_of_steady_noise_flag_at_most_one() {
     let days = scale(20, 1000) as u64;
@@ -79,7 +79,7 @@ fn a_thousand_series_days_of_steady_noise_flag_at_most_one() {
 
 /// It stays out for longer once it is out. Without a larger limit for it these days had ten.
 #[test]
-fn what_resembles_itself_much_is_given_more_room() {
+fn autocorrelated_values_get_a_wider_band() {
     let mut found = 0;
     for seed in 0..20 {
         let (mut random, mut last, mut detector) = (Random::new(seed), 0.0, Detector::new(0.0));
@@ -92,8 +92,8 @@ fn what_resembles_itself_much_is_given_more_room() {
 }
 
 /// Noise lowers some of the first three values below the limit, so not every step can be reported
-/// so soon. Autocorrelated noise needs more minutes. (By chance the last minute before a step may
-/// be outside too, and begin the row.)
+/// so soon. Autocorrelated noise needs more minutes. (The last minute before a step may be outside
+/// too, and begin the row.)
 #[test]
 fn a_step_of_six_sigma_is_flagged_in_three_windows() {
     let series = scale(40, 1000);
@@ -134,7 +134,7 @@ fn two_minutes_are_no_anomaly_and_three_are() {
 }
 
 #[test]
-fn three_on_either_side_are_no_row() {
+fn three_values_on_different_sides_are_no_row() {
     let mut detector = after_a_day();
     assert_eq!(observe_all(&mut detector, [200.0, 200.0, 0.0, 0.0, 200.0, 200.0]), []);
     assert_eq!(observe_all(&mut detector, [0.0, 0.0, 0.0])[0].side, Side::Below);
@@ -162,7 +162,7 @@ fn nothing_is_unusual_within_the_first_hour() {
 
 /// Were they part of it, a quarter of an hour out of every hour would soon be usual.
 #[test]
-fn what_is_unusual_does_not_become_usual_by_coming_again() {
+fn a_repeated_anomaly_does_not_become_usual() {
     let mut detector = after_a_day();
     let mut found = 0;
     for _ in 0..48 {
@@ -195,7 +195,7 @@ fn an_hour_of_it_is_how_things_are_now() {
 }
 
 #[test]
-fn what_never_moved_may_move_a_little() {
+fn a_constant_figure_may_change_a_little() {
     let constant = |value, floor| {
         let mut detector = Detector::new(floor);
         observe_all(&mut detector, [value; DAY]);
@@ -234,7 +234,7 @@ fn latencies_that_fall_to_nothing_are_below() {
 
 proptest! {
     #[test]
-    fn no_figure_is_too_strange(
+    fn any_figure_is_accepted(
         floor in any::<f64>(),
         usual in prop::collection::vec(any::<f64>(), 60..80),
         then in prop::collection::vec(any::<f64>(), 0..100),

@@ -20,9 +20,9 @@ enum Course {
     Trend,
     /// Towards a ceiling, which is half reached after 83 minutes.
     Damped,
-    /// A swell of so many minutes.
+    /// A cycle of this many minutes.
     Season(f64),
-    /// From where it is, anywhere.
+    /// A random walk.
     Walk,
 }
 
@@ -81,11 +81,11 @@ fn intervals_cover_nine_tenths() {
             }
             let cover = |held: usize, told: usize| held as f64 / told as f64;
             println!(
-                "{course:?} after {known}: {given} of {series} told, cover {:.3}, of the furthest {:.3}",
+                "{course:?} after {known}: {given} of {series} given, cover {:.3}, of the furthest {:.3}",
                 cover(held, told),
                 cover(held_last, given)
             );
-            assert!(given * 10 >= series * 9, "{course:?} after {known}: {given} told");
+            assert!(given * 10 >= series * 9, "{course:?} after {known}: {given} given");
             assert!(cover(held, told) >= 0.9, "{course:?} after {known}");
             assert!(series < 100 || cover(held_last, given) >= 0.9, "{course:?} after {known}, the furthest");
         }
@@ -138,7 +138,7 @@ fn minutes_that_are_missing_count_as_minutes() {
 
 /// A figure that behaved the same for hours and then changes has no forecast that would have held.
 #[test]
-fn what_would_have_failed_is_not_told() {
+fn a_forecast_that_would_have_failed_is_not_given() {
     let mut random = Random::new(5);
     let values: Vec<f64> = (0..240)
         .map(|minute| random.normal() + if minute < 150 { 0.0 } else { 2.0 * f64::from(minute - 150) })
@@ -160,7 +160,7 @@ fn a_limit_ahead_is_foreseen_and_the_interval_holds_the_moment() {
             told += 1;
             held += usize::from(reach.earliest <= 41 && reach.latest.is_none_or(|latest| latest >= 41));
         }
-        assert!(told >= 38 && held * 10 >= told * 9, "{told} told, {held} hold minute 41");
+        assert!(told >= 38 && held * 10 >= told * 9, "{held} of {told} contain minute 41");
     }
 }
 
@@ -177,7 +177,7 @@ fn a_limit_behind_or_out_of_sight_is_not_foreseen() {
     assert_eq!(reach(f64::NAN), None);
 }
 
-/// The last minute is low by chance: that the next will be higher is no rise.
+/// The last minute is low because of noise: that the next will be higher is no rise.
 #[test]
 fn a_limit_is_not_foreseen_against_the_trend() {
     let mut random = Random::new(2);
@@ -206,7 +206,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn no_points_are_too_strange(
+    fn any_points_are_accepted(
         points in prop::collection::vec((any::<u64>(), any::<f64>()), 0..80),
         ordered in prop::collection::btree_map(0..300_u64, -1e100..1e100, 60..90),
         horizon in any::<usize>(),

@@ -51,17 +51,17 @@ fn thirty_points_are_needed_and_the_last_three_hours_count() {
 }
 
 #[test]
-fn what_stands_still_has_no_trend() {
+fn a_constant_series_has_no_trend() {
     let trend = trend(&points([5.0; 100])).unwrap();
     assert_eq!((trend.slope, trend.p_value), (0.0, 1.0));
     assert!(!trend.is_significant());
 }
 
-/// Of 100 series without a trend one may seem to have one, also with autocorrelated noise. Without
-/// the correction one of nine seemed to at an autocorrelation of a half, and more than one of three
-/// at eight tenths.
+/// At most one of 100 series without a trend may seem to have one, also with autocorrelated noise.
+/// Without the correction it was one of nine at an autocorrelation of a half, and more than one of
+/// three at eight tenths.
 #[test]
-fn noise_seldom_has_a_trend() {
+fn noise_rarely_has_a_trend() {
     let series = scale(200, 2000);
     for alike in [0.0, 0.5, 0.8] {
         let found = (0..series)
@@ -104,7 +104,7 @@ fn a_leak_of_half_a_deviation_an_hour_is_found() {
 
 proptest! {
     #[test]
-    fn no_points_are_too_strange(points in prop::collection::vec((any::<u64>(), any::<f64>()), 0..60)) {
+    fn any_points_are_accepted(points in prop::collection::vec((any::<u64>(), any::<f64>()), 0..60)) {
         let points: Vec<Point> = points.into_iter().map(|(minute, value)| Point { minute, value }).collect();
         prop_assert_eq!(trend(&points).filter(|trend| !trend.slope.is_finite()), None);
     }

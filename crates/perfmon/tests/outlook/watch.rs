@@ -15,7 +15,7 @@ fn after_a_day(names: &[&str]) -> (Outlook, Random) {
 }
 
 #[test]
-fn an_anomaly_is_told_with_name_and_minute_and_kept_with_its_end() {
+fn an_anomaly_has_name_and_minute_and_is_kept_with_its_end() {
     let (mut outlook, mut random) = after_a_day(&["p99", "rate"]);
     let told: Vec<_> = (1440..1450).filter_map(|minute| outlook.push("p99", minute, 500.0, 0.0)).collect();
     assert_eq!(told.len(), 1);
@@ -42,7 +42,7 @@ fn a_minute_that_is_left_out_ends_a_row() {
 
 /// The detector's past is a day old then, and says nothing of now.
 #[test]
-fn behind_a_day_of_silence_all_is_new() {
+fn after_a_day_without_data_everything_is_new() {
     let (mut outlook, _) = after_a_day(&["p99"]);
     for minute in 4000..4050 {
         assert_eq!(outlook.push("p99", minute, 500.0, 0.0), None);
@@ -82,7 +82,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn nothing_is_too_strange_and_memory_is_bounded(
+    fn any_input_is_accepted_and_memory_is_bounded(
         pushes in prop::collection::vec((0..90_u8, 0..5000_u64, any::<f64>(), any::<f64>()), 0..400),
     ) {
         let mut outlook = Outlook::new(Settings::default());

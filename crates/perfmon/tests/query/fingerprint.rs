@@ -8,7 +8,7 @@ use tidegate_testkit::{Random, scale};
 
 use self::grammar::Statement;
 
-/// What one byte does to a statement.
+/// Changes one byte of a statement.
 fn damage(sql: &str, random: &mut Random) -> String {
     const EVIL: &[u8] = b"''\"\"`$$[]()**//--;,..\\\\ \n\tEeXxUuNnBb&019_a@:?#\0\xff\xc3";
     let mut bytes = sql.as_bytes().to_vec();
@@ -89,7 +89,7 @@ fn one_case(case: u64) -> Case {
 }
 
 #[test]
-fn whatever_comes_is_read_or_not_and_never_panics() {
+fn any_input_is_read_or_refused_and_never_panics() {
     use proptest::prelude::*;
     proptest!(|(sql in "\\PC{0,80}|[ -~\\n]{0,200}|(select |from |'|\"|\\$|\\$a\\$|--|/\\*|\\*/|\\(|\\)|,|values|in|\\\\|x|1|;|\n| ){0,40}")| {
         for dialect in [Dialect::Sqlite, Dialect::Postgres] {

@@ -124,7 +124,7 @@ fn sqlite() {
 }
 
 #[test]
-fn what_cannot_be_read_becomes_its_first_keywords() {
+fn an_unreadable_statement_becomes_its_first_keywords() {
     for (sql, expected) in [
         ("", " …"),
         (" -- nothing", " …"),
@@ -157,7 +157,7 @@ fn what_cannot_be_read_becomes_its_first_keywords() {
 }
 
 #[test]
-fn a_long_statement_is_cut_and_still_told_apart() {
+fn long_statements_are_cut_and_stay_distinct() {
     let long = |last: &str| format!("SELECT {} FROM {last}", vec!["größe"; 2_000].join(","));
     let mut text = String::new();
     let one = fingerprint(&long("a"), Dialect::Postgres, &mut text);

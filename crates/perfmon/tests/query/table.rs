@@ -1,4 +1,4 @@
-//! What is kept of the statements that have run.
+//! The table of the statements that have run.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn statements_alike_are_counted_together() {
 fn heavy_hitters_survive_ten_thousand_shapes() {
     let queries = Queries::new(QueryConfig { shapes: 100, ..QueryConfig::default() });
     let mut flood = (0..10_000).map(|number| format!("SELECT {} FROM t", name(number)));
-    // Each has more than a hundredth of all weight: often and short, seldom and long.
+    // Each has more than a hundredth of all weight: frequent and short, or rare and long.
     for round in 0..100 {
         for sql in flood.by_ref().take(100) {
             queries.record(&seen(&sql, Duration::from_micros(10), round));
@@ -61,13 +61,13 @@ fn heavy_hitters_survive_ten_thousand_shapes() {
         for _ in 0..20 {
             queries.record(&seen("SELECT often FROM t", Duration::from_micros(50), round));
         }
-        queries.record(&seen("SELECT seldom FROM t", MS * 10, round));
+        queries.record(&seen("SELECT rarely FROM t", MS * 10, round));
     }
     let calls = |text: &str, all: &[QueryStats]| all.iter().find(|stats| stats.text == text).map(|stats| stats.calls);
     let all = queries.top(By::Total, usize::MAX);
     assert_eq!(all.len(), 100);
     assert_eq!(calls("select often from t", &all), Some(2_000));
-    assert_eq!(calls("select seldom from t", &all), Some(100));
+    assert_eq!(calls("select rarely from t", &all), Some(100));
     assert_eq!(queries.forgotten(), 10_002 - 100);
     assert_eq!(queries.totals().0, 12_100);
 }
@@ -114,7 +114,7 @@ fn threads_lose_nothing() {
 }
 
 #[test]
-fn absurd_figures_and_settings_are_taken() {
+fn extreme_values_and_settings_are_accepted() {
     let queries =
         Queries::new(QueryConfig { shapes: 0, slow_entries: 0, alike: 0, requests: 0, ..QueryConfig::default() });
     for _ in 0..3 {
@@ -167,7 +167,7 @@ fn the_slowest_of_the_hour_are_listed_five_of_a_shape() {
 }
 
 #[test]
-fn six_alike_in_three_requests_of_a_route_are_told() {
+fn six_equal_statements_in_three_requests_of_a_route_are_reported() {
     let queries = Queries::default();
     let request = |calls: u32, sql: &str, at: u64| {
         let request = RequestQueries::new();
@@ -199,7 +199,7 @@ fn six_alike_in_three_requests_of_a_route_are_told() {
 }
 
 #[test]
-fn what_is_repeated_stays_bounded() {
+fn the_list_of_repeated_statements_is_bounded() {
     let queries = Queries::default();
     for number in 0..1_000 {
         for _ in 0..if number == 3 { 5 } else { 1 } {
@@ -216,7 +216,7 @@ fn what_is_repeated_stays_bounded() {
     assert_eq!((told[0].route.as_str(), told[0].requests), ("/daaa", 5));
 }
 
-/// Statements on a clock that stands until it is told to move.
+/// Statements on a manual clock.
 fn on_a_clock() -> (ManualClock, Queries) {
     let clock = ManualClock::new();
     (clock.clone(), Queries::with_clock(QueryConfig::default(), clock))
@@ -239,7 +239,7 @@ fn a_slow_shape_is_read_as_long_as_it_is_slow() {
     // The slow one is judged though a fast one runs as often.
     assert_eq!(state_of(&queries), Some(Health::Unhealthy));
     let text = format!("{:?}", queries.readings(20));
-    assert!(text.contains("1000 of 1000 calls in 5 min took over 1s: select rare from u"), "{text}");
+    assert!(text.contains("1000 of 1000 calls in 5 min took longer than 1 s: select rare from u"), "{text}");
     clock.advance(10 * MINUTES);
     assert_eq!(state_of(&queries), None);
     for _ in 0..100 {
@@ -252,7 +252,7 @@ fn a_slow_shape_is_read_as_long_as_it_is_slow() {
     assert_eq!(state_of(&quiet), Some(Health::Unknown), "one outlier is no incident");
 }
 
-/// Whatever the wall clock says: that of a machine may be set back by a day.
+/// The wall clock has no influence: that of a machine may be set back by a day.
 #[test]
 fn a_rare_shape_that_is_slow_three_times_a_minute_is_read() {
     let (clock, queries) = on_a_clock();
@@ -266,7 +266,10 @@ fn a_rare_shape_that_is_slow_three_times_a_minute_is_read() {
     }
     assert_eq!(state_of(&queries), Some(Health::Unhealthy));
     let text = format!("{:?}", queries.readings(20));
-    assert!(text.contains("3 of 3 calls took over 1s, 3 or more within a minute: select rare from u"), "{text}");
+    assert!(
+        text.contains("3 of 3 calls took longer than 1 s, 3 or more within a minute: select rare from u"),
+        "{text}"
+    );
     clock.advance(Duration::from_secs(41));
     assert_eq!(state_of(&queries), Some(Health::Healthy), "a minute without another");
 }
@@ -283,7 +286,7 @@ fn three_slow_calls_among_a_thousand_are_no_burst() {
 }
 
 #[test]
-fn what_ran_cannot_be_printed() {
+fn debug_output_contains_no_values() {
     let queries = Queries::default();
     let request = RequestQueries::new();
     queries.record(&Seen { within: Some(&request), ..seen("SELECT 'secret' FROM t WHERE b = 'cut secret", MS, 0) });

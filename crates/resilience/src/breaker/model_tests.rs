@@ -136,7 +136,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn the_breaker_does_what_a_plain_model_does(rules in rules(), steps in steps()) {
+    fn the_breaker_agrees_with_a_plain_model(rules in rules(), steps in steps()) {
         let start = Instant::now();
         let mut now = Duration::ZERO;
         let mut machine = Machine::new(rules, start);

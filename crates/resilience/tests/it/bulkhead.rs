@@ -27,7 +27,7 @@ async fn a_full_bulkhead_without_a_queue_refuses_at_once() {
     let start = Instant::now();
     let error = bulkhead.call(work).await.unwrap_err();
     assert_eq!(error, Error::Full { name: "reports".into(), max_concurrent: 1, waited: Duration::ZERO });
-    assert_eq!(error.to_string(), "reports: all 1 places are taken; retry later, or raise max_concurrent");
+    assert_eq!(error.to_string(), "reports: all 1 permits are in use; retry later, or raise max_concurrent");
     assert!(error.is_refused() && start.elapsed() == Duration::ZERO);
     assert_eq!(recorder.take(), [r#"BulkheadRefused { name: "reports", waited: 0ns }"#]);
 }

@@ -98,7 +98,7 @@ async fn the_time_out_layer_covers_the_readiness_of_the_service() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bulkhead_layer_refuses_what_does_not_fit() {
+async fn the_bulkhead_layer_refuses_requests_beyond_its_limit() {
     let bulkhead = Bulkhead::builder("payments", 1).build().unwrap();
     let hanging = service_fn(|(): ()| pending::<Result<(), &str>>());
     let service = ServiceBuilder::new().layer(bulkhead).service(hanging);

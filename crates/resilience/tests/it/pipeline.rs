@@ -76,7 +76,7 @@ async fn a_call_that_waits_for_its_next_attempt_holds_no_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waited_for_a_place_asks_the_breaker_afterwards() {
+async fn a_call_that_waited_for_a_permit_checks_the_breaker_afterwards() {
     let breaker = breaker();
     let bulkhead = Bulkhead::builder("payments", 1).max_waiting(1).build().unwrap();
     let payments = Resilience::new().bulkhead(bulkhead).breaker(breaker.clone());

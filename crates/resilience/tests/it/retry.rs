@@ -75,7 +75,7 @@ async fn a_permanent_error_is_not_retried_and_an_ok_may_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_comes_no_earlier_than_the_dependency_asks() {
+async fn a_retry_comes_no_earlier_than_the_dependency_requests() {
     let hint = Duration::from_secs(7);
     let retry = Retry::builder("payments").build().unwrap();
     let retry = retry.classify(move |result: Result<&&str, &&str>| match result {

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[non_exhaustive]
 pub enum TooManyFollowers {
     /// The limit of the process is reached.
-    #[error("{0} streams of events are open on this process, which is the maximum")]
+    #[error("{0} event streams are open on this process, which is the maximum")]
     InAll(usize),
     /// The limit of this client is reached.
-    #[error("{0} streams of events of this client are open on this process, which is the maximum")]
+    #[error("{0} event streams of this client are open on this process, which is the maximum")]
     OfClient(usize),
 }
 

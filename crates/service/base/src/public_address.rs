@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn private_and_public_addresses_are_told_apart() {
+    fn private_and_public_addresses_are_distinguished() {
         for private in [
             "0.0.0.0",
             "0.1.2.3",

@@ -21,7 +21,7 @@ pub use standing::{TENANT_ANOMALY, standing_rules};
 pub use text::RuleTextError;
 pub use text::parse;
 pub use unit::Unit;
-pub(crate) use unit::in_words;
+pub use unit::in_words;
 
 /// Longest time for which a rule may have to be breached before its alert fires.
 pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);

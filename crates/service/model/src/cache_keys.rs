@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_anybody_else_is_none() {
+    fn a_foreign_key_is_none() {
         for text in [
             "tenant",
             "tenant:acme:more",

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_needs_others_is_tried_for_a_day() {
+    fn jobs_that_depend_on_other_services_are_retried_for_a_day() {
         for queue in ALL
             .iter()
             .filter(|queue| ["backup", "email", "export", "notification", "report", "webhook"].contains(&queue.name))

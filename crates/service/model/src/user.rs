@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn an_invalid_address_is_refused() {
         let long = format!("{}@example.org", "a".repeat(65));
         let longer = format!("a@{}", "b".repeat(253));
         for text in [

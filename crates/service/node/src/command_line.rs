@@ -120,7 +120,7 @@ fn command(program: &Program) -> Command {
                 .value_name("PATH")
                 .global(true)
                 .value_parser(value_parser!(PathBuf))
-                .help("Settings file; without it, tidegate.toml in the working directory if it is there"),
+                .help("Settings file; by default tidegate.toml in the working directory, if it exists"),
         )
         .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help("Check the settings and exit"))
         .arg(

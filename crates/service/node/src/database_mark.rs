@@ -15,7 +15,7 @@ pub(crate) async fn compare(redis: &Client, keyspace: &Keyspace, database: &str)
             "Redis was last used with another database. If both are in use, give each a prefix of its own (redis.prefix), \
              or they take each other's jobs"
         ),
-        Err(error) => tracing::warn!(%error, "whether Redis was last used with another database is not known"),
+        Err(error) => tracing::warn!(%error, "could not check whether Redis was last used with another database"),
     }
 }
 

@@ -44,7 +44,7 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// During a failover all nodes lose the notifications of the database at the same time. Each still
 /// answers correctly, from the tables.
-const UNTOLD: &str = "ready, degraded: no change notifications from the database; the cache is not used\n";
+const NO_NOTIFICATIONS: &str = "ready, degraded: no change notifications from the database; the cache is not used\n";
 
 const GONE: &str = "the data directory was deleted, moved or replaced: restart this process\n";
 
@@ -151,7 +151,7 @@ async fn is_ready(probes: &Probes) -> Result<&'static str, NoAnswer> {
 
 async fn ask_stores(probes: &Probes) -> Result<&'static str, NoAnswer> {
     if !probes.node.coherence.is_watching() {
-        return Err(NoAnswer("changes by other processes are not seen any more: restart this one\n"));
+        return Err(NoAnswer("changes of other processes are no longer received: restart this process\n"));
     }
     if let Err(error) = probes.node.ensure_in_place() {
         if let Some(unlogged) = probes.kept.database.complaints.count() {
@@ -165,7 +165,7 @@ async fn ask_stores(probes: &Probes) -> Result<&'static str, NoAnswer> {
         probes.kept.jobs.ask(probes.node.broker_answers()),
     );
     database?;
-    let ready = if probes.node.coherence.is_current() { "ready\n" } else { UNTOLD };
+    let ready = if probes.node.coherence.is_current() { "ready\n" } else { NO_NOTIFICATIONS };
     match (probes.node.redis(), jobs) {
         (None, jobs) => jobs.map(|()| ready),
         (Some(redis), Ok(())) if redis.is_available() => Ok(ready),
@@ -223,7 +223,7 @@ async fn health(State(probes): State<Probes>, request: HeaderMap) -> Response {
     let body = match report {
         Some(report) if probes.may_read(&request).is_err() => json!({"status": report.status.check_status()}),
         Some(report) => json!(report),
-        None => json!({"status": "warn", "output": "no verdict has fallen in the last seconds"}),
+        None => json!({"status": "warn", "output": "health was not evaluated in the last seconds"}),
     };
     (code, headers(), Json(body)).into_response()
 }
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_or_an_error_is_told_at_once() {
+    async fn an_answer_or_an_error_is_returned_at_once() {
         let (started, question) = (Instant::now(), Question::new(QUESTION));
         assert_eq!(question.ask(async { Ok::<_, Infallible>(7) }).await, Ok(7));
         assert_eq!(question.ask(async { Err::<(), _>("broken") }).await, Err(NoAnswer(QUESTION)));
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_sees_no_changes_of_others_is_not_ready() {
+    async fn a_node_that_sees_no_changes_of_others_is_not_ready() {
         let directory = TempDir::new().unwrap();
         let node = node(&directory).await;
         let router = Probes::new(Arc::clone(&node)).router();

@@ -25,19 +25,19 @@ pub struct Mailer {
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The content is not a valid mail.
-    #[error("not a mail: {0}")]
+    #[error("invalid mail: {0}")]
     Unfit(String),
     /// The server refused it permanently.
-    #[error("the mail server refuses it for good: {0}")]
+    #[error("the mail server refuses the mail permanently: {0}")]
     Refused(String),
     /// The server refused it temporarily.
-    #[error("the mail server refuses it for now: {0}")]
+    #[error("the mail server refuses the mail temporarily: {0}")]
     Later(String),
     /// The server refused the login, or lacks a required feature. The mail is not the cause.
     #[error("the mail server can't be used: {0}")]
     Unusable(String),
     /// The server did not answer in time. It may have accepted the mail.
-    #[error("the mail server did not take it within {} s", .0.as_secs_f64())]
+    #[error("the mail server did not accept the mail within {} s", .0.as_secs_f64())]
     TimedOut(std::time::Duration),
     /// The connection could not be established, or was lost.
     #[error("no connection to the mail server: {0}")]
@@ -90,7 +90,7 @@ mod tests {
     use super::shown;
 
     #[test]
-    fn what_a_server_says_is_shown_on_one_line_without_addresses() {
+    fn a_server_reply_is_shown_on_one_line_without_addresses() {
         assert_eq!(shown("550 no\r\nsuch user"), "550 no  such user");
         let long = format!("{} ada@example.org", "x".repeat(190));
         assert!(!shown(&long).contains("ada@"), "{}", shown(&long));

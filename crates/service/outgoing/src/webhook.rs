@@ -22,7 +22,7 @@ use address::{PublicOnly, is_private_address};
 
 /// The client for webhooks can't be created.
 #[derive(Debug, thiserror::Error)]
-#[error("webhooks: no client can be made: {0}")]
+#[error("webhooks: the client can't be created: {0}")]
 pub struct WebhookError(String);
 
 impl WebhookError {
@@ -45,7 +45,7 @@ pub enum Failure {
     #[error("no connection")]
     NoConnection,
     /// The connection was lost during the exchange.
-    #[error("the exchange broke off")]
+    #[error("the connection broke off")]
     BrokeOff,
 }
 

@@ -179,7 +179,7 @@ impl Change {
             if let Err(owed) = store.cache.invalidate(&touched).await {
                 // Not lost: this process keeps it, and the rows above reach every other process.
                 if let Some(unlogged) = OWED.count() {
-                    tracing::warn!(error = %owed, unlogged, "an invalidation waits until the shared cache can be told");
+                    tracing::warn!(error = %owed, unlogged, "an invalidation waits until the shared cache is reachable");
                 }
             }
             committed

@@ -197,7 +197,7 @@ impl Db {
             if Instant::now() + drawn >= until {
                 return Err(error);
             }
-            tracing::debug!(%error, "the database is asked again");
+            tracing::debug!(%error, "the database is queried again");
             tokio::time::sleep(drawn).await;
             pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         }

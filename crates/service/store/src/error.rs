@@ -14,7 +14,7 @@ pub enum StoreError {
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
     /// A row has a value that this version can't read.
-    #[error("{table} `{id}` in the database holds an unreadable {column}")]
+    #[error("{table} `{id}` in the database has an unreadable {column}")]
     Unreadable {
         /// Table of the row.
         table: &'static str,
@@ -24,7 +24,7 @@ pub enum StoreError {
         column: &'static str,
     },
     /// An invalidation is not a valid key or tag.
-    #[error("the database holds an unreadable invalidation: {0}")]
+    #[error("the database contains an unreadable invalidation: {0}")]
     Invalidation(#[from] RowError),
     /// The record to create already exists.
     #[error("{what} `{id}` exists already")]
@@ -35,7 +35,7 @@ pub enum StoreError {
         id: String,
     },
     /// The limit on the number of records is reached.
-    #[error("there are {most} {what} already, which is as many as there may be")]
+    #[error("there are already {most} {what}, which is the maximum")]
     Full {
         /// Kind of the records, in the plural.
         what: &'static str,
@@ -43,17 +43,17 @@ pub enum StoreError {
         most: u64,
     },
     /// The process was ending before the outcome of the commit was known.
-    #[error("the commit was cut off by the end of the process")]
+    #[error("the commit was interrupted by the end of the process")]
     CutOff,
     /// The database was lost during the commit. The transaction may or may not be committed.
-    #[error("the database was lost during a commit, whose outcome is not known: {0}")]
+    #[error("the connection to the database was lost during a commit, whose outcome is unknown: {0}")]
     OutcomeUnknown(#[source] sqlx::Error),
     /// The file was deleted, moved or replaced while it was open. Anything written to it would be
     /// lost when the process ends.
     #[error("database: {0}")]
     Gone(#[source] std::io::Error),
     /// A statement of the transaction failed before the commit.
-    #[error("a transaction was given up when one of its statements failed")]
+    #[error("a transaction was rolled back because one of its statements failed")]
     RolledBack,
 }
 

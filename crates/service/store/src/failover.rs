@@ -110,7 +110,7 @@ async fn a_server_that_hangs_is_given_up_and_keeps_no_connection() {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_away_is_told_at_the_deadline_and_nothing_is_half_done() {
+async fn a_server_that_stays_away_is_an_error_at_the_deadline_and_nothing_is_half_done() {
     let mut server = PostgresServer::start_tcp(&[]).await;
     let (_relay, store) = behind(&server, Duration::from_secs(2)).await;
     let mut open = store.begin().await.unwrap();

@@ -57,7 +57,7 @@ async fn schedules_are_read_from_a_replica_once_it_has_them() {
 }
 
 #[tokio::test]
-async fn a_replica_that_is_behind_is_not_read_by_whoever_knows_of_more() {
+async fn a_replica_is_not_read_by_a_process_that_has_seen_newer_data() {
     let (_primary, replica, place, one) = ground().await;
     let other = Process::at(&place).await;
     let made = one.store.create_schedule(&acme(), &draft("before", 9)).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_snapshot_is_taken_on_a_replica_and_has_all_that_was_committed() {
 }
 
 #[tokio::test]
-async fn whoever_is_cut_off_by_a_replica_gets_its_snapshot_from_the_primary() {
+async fn a_snapshot_that_a_replica_cancels_is_taken_from_the_primary() {
     let (primary, replica, _place, process) = ground().await;
     let store = &process.store;
     for setting in ["max_standby_streaming_delay = 0", "hot_standby_feedback = off"] {
@@ -125,7 +125,7 @@ async fn whoever_is_cut_off_by_a_replica_gets_its_snapshot_from_the_primary() {
 }
 
 #[tokio::test]
-async fn a_replica_that_dies_or_hangs_costs_nobody_an_answer_and_is_read_again() {
+async fn a_replica_that_dies_or_hangs_fails_no_request_and_is_read_again() {
     let (_primary, mut replica, _place, process) = ground().await;
     let store = &process.store;
     let made = store.create_schedule(&acme(), &draft("any", 9)).await.unwrap();
@@ -152,7 +152,7 @@ async fn a_replica_that_dies_or_hangs_costs_nobody_an_answer_and_is_read_again()
 }
 
 #[tokio::test]
-async fn what_is_no_replica_of_these_tables_is_not_read() {
+async fn a_server_that_is_no_replica_of_these_tables_is_not_read() {
     let (primary, stranger) = (PostgresServer::start_tcp(&[]).await, PostgresServer::start_tcp(&[]).await);
     // A server of another installation, and its replica.
     let theirs = Process::at(&following(&stranger, &[])).await;
@@ -169,6 +169,6 @@ async fn what_is_no_replica_of_these_tables_is_not_read() {
         })
         .await
         .unwrap();
-        assert_eq!(asked.acquired().totals().count, 0, "it was lent to nobody");
+        assert_eq!(asked.acquired().totals().count, 0, "no caller used it");
     }
 }

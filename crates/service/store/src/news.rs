@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn news_of_a_tenant_reach_those_who_wait_for_it_and_nobody_else() {
+    async fn notifications_of_a_tenant_reach_only_its_waiters() {
         let news = News::default();
         let (acme, other): (TenantId, TenantId) = ("acme".parse().unwrap(), "other".parse().unwrap());
         assert!(!news.is_awaited());
@@ -118,7 +118,7 @@ mod tests {
         news.tell(&cache_keys::notifications_of(&acme));
         assert!(two.news().now_or_never().is_some(), "one of two is gone");
         drop((two, three));
-        assert!(!news.is_awaited(), "who is gone is forgotten");
+        assert!(!news.is_awaited(), "dropped waiters are removed");
         assert!(tokio::time::timeout(Duration::from_secs(5), news.begun()).await.is_ok());
     }
 }

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_told_once_in_pieces_that_the_channel_takes() {
+    fn each_name_is_sent_once_in_pieces_that_fit_the_channel() {
         assert!(told(&[]).is_empty());
         let names: Vec<String> = (0..300).map(|number| format!("{number:0200}\"\u{1f30a}")).collect();
         let texts = told(&names);

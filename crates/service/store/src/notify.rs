@@ -132,7 +132,7 @@ impl Subscription {
                     let _ = timeout(LOOK, self.following.news()).await;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, tenant = %self.tenant, "a stream of notifications ends: its client has to come back");
+                    tracing::warn!(%error, tenant = %self.tenant, "a stream of notifications ends: its client has to reconnect");
                     return None;
                 }
             }

@@ -45,7 +45,11 @@ async fn waiters_of_a_pool_are_counted() {
     }
     until(&pool, 0).await;
     assert_eq!(pool.watched.state().longest_wait, Duration::ZERO);
-    assert_eq!(pool.watched.acquired().totals().count, 4, "the transaction and three readers; who left got none");
+    assert_eq!(
+        pool.watched.acquired().totals().count,
+        4,
+        "the transaction and three readers; the cancelled caller got none"
+    );
     assert!(pool.watched.acquired().longest() > Duration::ZERO);
     assert_eq!(pool.watched.state().failed, 0);
     pool.close().await;

@@ -84,7 +84,7 @@ impl Purge {
             // Not lost: this process keeps it and sends it later. Until then it reads nothing from
             // the shared cache.
             if let Some(unlogged) = OWED.count() {
-                tracing::warn!(error = %owed, unlogged, "a purge waits until the shared cache can be told");
+                tracing::warn!(error = %owed, unlogged, "a purge waits until the shared cache is reachable");
             }
             owed.removed
         });

@@ -165,7 +165,7 @@ pub(super) mod tests {
         let late = SessionToken::generate().digest();
         let begun = store.begin_session(&late, (&acme, ada), &password("one"), HOUR, Some(&last)).await.unwrap();
         assert_eq!(begun, None, "its password was compared before it was changed");
-        assert!(is_there(&last).await, "who did not get in ends nobody's session");
+        assert!(is_there(&last).await, "a failed login ends no session");
         let next = begin_with(&store, &acme, ada, "two", Some(&last)).await;
         assert!(is_there(&next).await && !is_there(&last).await, "of one browser the next begins and the last ends");
 

@@ -14,7 +14,7 @@ pub(super) struct Dropped(pub(super) u64);
 
 impl Collector for Dropped {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Lines of the access log that were not written, for want of room to wait in";
+        let help = "Lines of the access log that were dropped because its buffer was full";
         Family::new(&mut encoder, "tidegate_access_log_dropped", help, MetricType::Counter)?.counter(&[], self.0)
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn taken(names: &[Named], read: impl FnOnce() -> Vec<Reading>) -> Vec
 fn log_panic(what: &str) {
     static PANICS: Seldom = Seldom::new(Duration::from_secs(60));
     if let Some(unlogged) = PANICS.count() {
-        tracing::error!(what, unlogged, "a part of the verdict panicked");
+        tracing::error!(what, unlogged, "a part of the health evaluation panicked");
     }
 }
 
@@ -255,7 +255,7 @@ impl Board {
         for listener in &*listeners {
             // The other listeners are still called. The panic hook has reported the location.
             if catch_unwind(AssertUnwindSafe(|| listener(beat))).is_err() {
-                log_panic("who listens to the pulse");
+                log_panic("a listener of the tick");
             }
         }
     }

@@ -34,33 +34,36 @@ impl Collector for CacheFigures {
             class.hits + class.stale_hits
         })?;
         self.of_classes(encoder, "cache_misses", "Lookups that the cache could not answer", |class| class.misses)?;
-        self.of_classes(encoder, "tidegate_cache_stale_hits", "Lookups answered within a grace", |class| {
+        self.of_classes(encoder, "tidegate_cache_stale_hits", "Lookups answered with a stale value", |class| {
             class.stale_hits
         })?;
-        let shared = "Lookups that found in the shared tier what the process did not hold fresh";
+        let shared = "Lookups that missed in the process and hit in the shared tier";
         self.of_classes(encoder, "tidegate_cache_shared_hits", shared, |class| class.shared_hits)?;
         self.of_classes(encoder, "tidegate_cache_loads", "Loads started", |class| class.loads)?;
         self.of_classes(encoder, "tidegate_cache_load_failures", "Loads that ended without a value", |class| {
             class.load_failures
         })?;
-        self.of_classes(encoder, "tidegate_cache_collapsed", "Misses that waited for the load of another", |class| {
-            class.collapsed
-        })?;
+        self.of_classes(
+            encoder,
+            "tidegate_cache_collapsed",
+            "Misses that waited for the load of another caller",
+            |class| class.collapsed,
+        )?;
         self.of_tiers(encoder, "tidegate_cache_tier_hits", "Lookups that found a value in the tier", |tier| {
             Some(tier.hits)
         })?;
-        self.of_tiers(encoder, "tidegate_cache_tier_misses", "Lookups that found none in it", |tier| {
+        self.of_tiers(encoder, "tidegate_cache_tier_misses", "Lookups that found no value in the tier", |tier| {
             Some(tier.misses)
         })?;
         self.of_tiers(encoder, "tidegate_cache_from_replicas", "Hits that a replica answered", |tier| {
             Some(tier.from_replicas)
         })?;
-        self.of_tiers(encoder, "tidegate_cache_evictions", "Entries that had to make room", |tier| tier.evictions)?;
-        self.of_tiers(encoder, "tidegate_cache_errors", "Steps that failed or took too long", |tier| {
+        self.of_tiers(encoder, "tidegate_cache_evictions", "Entries evicted to make room", |tier| tier.evictions)?;
+        self.of_tiers(encoder, "tidegate_cache_errors", "Operations of the tier that failed or timed out", |tier| {
             Some(tier.errors)
         })?;
         let owed = self.stats.tiers.iter().map(|tier| tier.owed).sum();
-        let told = "Invalidations that the shared tier has not been told of yet";
+        let told = "Invalidations that are not yet applied to the shared tier";
         Family::new(encoder, "tidegate_cache_owed", told, MetricType::Gauge)?.single(owed)?;
         let mut family = Family::new(encoder, "tidegate_cache_entries", "Entries held", MetricType::Gauge)?;
         // The number of entries in Redis is unknown here.
@@ -70,7 +73,7 @@ impl Collector for CacheFigures {
         let mut family = Family::new(
             encoder,
             "cache_response_seconds",
-            "Time of a lookup, in the process measured on a sample of them",
+            "Time of a lookup; in the process it is measured on a sample",
             MetricType::Histogram,
         )?;
         for (tier, latency) in &self.latency {

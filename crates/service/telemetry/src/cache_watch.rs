@@ -62,7 +62,7 @@ impl CacheWatch {
 
     fn failed(&self, operation: &str, error: &(dyn Error + 'static)) {
         if let Some(unlogged) = self.failures.count() {
-            tracing::warn!(operation, unlogged, %error, "the cache goes on without its shared tier");
+            tracing::warn!(operation, unlogged, %error, "the cache continues without its shared tier");
         }
     }
 }

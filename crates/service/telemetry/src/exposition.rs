@@ -42,7 +42,7 @@ impl Telemetry {
         let mut text = String::new();
         // Writing to a string fails only if an encoder fails. The text then says so.
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
-            text.push_str("# a figure could not be written\n");
+            text.push_str("# a metric could not be written\n");
         }
         self.operations.metrics.record(self.registry.now().saturating_sub(begun));
         text
@@ -58,7 +58,7 @@ struct ScrapeErrors {
 
 impl Collector for ScrapeErrors {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let told = "Scrapes without the figures of a part that could not be asked";
+        let told = "Scrapes without the metrics of a part that could not be queried";
         let mut family = Family::new(&mut encoder, "tidegate_scrape_errors", told, MetricType::Counter)?;
         self.unanswered.iter().try_for_each(|(part, count)| family.counter(&[("part", part)], *count))
     }

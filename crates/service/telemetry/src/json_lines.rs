@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_libraries_say_through_the_facade_log_keeps_its_target() {
+    fn lines_from_the_log_facade_keep_their_target() {
         let told = lines(|| {
             let record = log::Record::builder();
             let words = format_args!("words");

@@ -37,7 +37,6 @@ mod postgres;
 mod process;
 mod pulse;
 mod queues;
-mod reading;
 mod redis;
 mod redis_figures;
 mod shedding;

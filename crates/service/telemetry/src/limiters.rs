@@ -44,14 +44,14 @@ impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         let mut family =
-            Family::new(encoder, "tidegate_ratelimit_decisions", "Checks by their decision", MetricType::Counter)?;
+            Family::new(encoder, "tidegate_ratelimit_decisions", "Rate limit checks by decision", MetricType::Counter)?;
         for (limiter, stats) in &self.0 {
             family.counter(&[("limiter", limiter), ("decision", "allowed")], stats.allowed)?;
             family.counter(&[("limiter", limiter), ("decision", "denied")], stats.denied)?;
             family.counter(&[("limiter", limiter), ("decision", "failed")], stats.failed)?;
         }
-        let alone = "Checks decided by this process alone, since Redis could not be asked in time";
-        let evicted_live = "Keys forgotten while they still had usage, for want of room";
+        let alone = "Checks decided by this process alone because Redis did not answer in time";
+        let evicted_live = "Keys evicted while they still had usage";
         self.of_limiters(encoder, "tidegate_ratelimit_alone", alone, MetricType::Counter, |stats| stats.alone)?;
         self.of_limiters(encoder, "tidegate_ratelimit_evicted_live", evicted_live, MetricType::Counter, |stats| {
             stats.evicted_live

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_to_exporters_is_in_no_line_and_all_else_as_usual() {
+    fn fields_for_exporters_are_left_out_of_log_lines() {
         let usual = line(tracing_subscriber::fmt::format::DefaultFields::new());
         assert!(usual.contains("otel.kind=\"server\" "), "{usual}");
         assert_eq!(line(LineFields), usual.replace("otel.kind=\"server\" ", ""));

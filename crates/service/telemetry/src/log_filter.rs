@@ -39,7 +39,7 @@ pub struct LogFilterNow {
 
 /// The text is not a valid filter.
 #[derive(Debug, thiserror::Error)]
-#[error("`{filter}` is no filter such as `debug` or `info,tidegate_queue=debug`: {reason}")]
+#[error("`{filter}` is not a filter such as `debug` or `info,tidegate_queue=debug`: {reason}")]
 pub struct BadFilter {
     filter: String,
     reason: String,
@@ -88,7 +88,7 @@ impl LogFilter {
             self.handle.reload(parsed).map_err(|error| bad(error.to_string()))?;
             *in_force = Some(temporary.clone());
         }
-        tracing::info!(filter, %until, "the filter of the log was changed");
+        tracing::info!(filter, %until, "the log filter was changed");
         tokio::spawn(async move {
             tokio::time::sleep(time).await;
             self.end(|in_force| *in_force == temporary);
@@ -109,10 +109,10 @@ impl LogFilter {
         }
         match self.handle.reload(EnvFilter::new(&self.of_settings)) {
             Ok(()) => *in_force = None,
-            Err(error) => return tracing::error!(%error, "the filter of the log can't be changed back"),
+            Err(error) => return tracing::error!(%error, "the log filter can't be changed back"),
         }
         drop(in_force);
-        tracing::info!(filter = self.of_settings, "the filter of the log is that of the settings again");
+        tracing::info!(filter = self.of_settings, "the log filter is that of the settings again");
     }
 }
 

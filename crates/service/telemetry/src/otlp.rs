@@ -190,7 +190,7 @@ impl Export {
             tokio::join!(self.tasks.wait(), flushed);
         };
         if tokio::time::timeout(LAST_WORDS, sent).await.is_err() {
-            tracing::warn!("the collector did not take the last traces and metrics in time");
+            tracing::warn!("the collector did not accept the last traces and metrics in time");
         }
     }
 }

@@ -130,10 +130,10 @@ struct Figures(Vec<(PoolState, Totals)>);
 type Gauge = (&'static str, &'static str, fn(&PoolState) -> u64);
 
 const GAUGES: &[Gauge] = &[
-    ("tidegate_db_pool_max_connections", "Connections that the pool may open", |pool| u64::from(pool.max)),
+    ("tidegate_db_pool_max_connections", "Maximum number of connections of the pool", |pool| u64::from(pool.max)),
     ("tidegate_db_pool_connections", "Open connections", |pool| pool.open),
-    ("tidegate_db_pool_in_use", "Connections that somebody uses", |pool| pool.in_use),
-    ("tidegate_db_pool_waiting", "Who waits for a connection", |pool| pool.waiting),
+    ("tidegate_db_pool_in_use", "Connections in use", |pool| pool.in_use),
+    ("tidegate_db_pool_waiting", "Callers that wait for a connection", |pool| pool.waiting),
 ];
 
 impl Collector for Figures {
@@ -144,12 +144,12 @@ impl Collector for Figures {
                 family.gauge(&[("pool", pool.name)], value(pool))?;
             }
         }
-        let failures = "Waits for a connection that ended without one";
+        let failures = "Waits for a connection that failed";
         let mut family = Family::new(&mut encoder, "tidegate_db_pool_failures", failures, MetricType::Counter)?;
         for (pool, _) in &self.0 {
             family.counter(&[("pool", pool.name)], pool.failed)?;
         }
-        let waits = "Time until a connection was there";
+        let waits = "Time until a connection was acquired";
         let mut family = Family::new(&mut encoder, "tidegate_db_pool_acquire_seconds", waits, MetricType::Histogram)?;
         for (pool, acquired) in &self.0 {
             family.histogram(&[("pool", pool.name)], acquired)?;

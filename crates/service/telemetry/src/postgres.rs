@@ -85,17 +85,17 @@ struct ServerFigures(Option<ServerState>);
 impl Collector for ServerFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        let help = "Connections of clients to the server, of all programs";
+        let help = "Client connections to the server, of all programs";
         let mut family = Family::new(encoder, "tidegate_postgres_connections", help, MetricType::Gauge)?;
         if let Some(state) = &self.0 {
             family.gauge(&[("server", &state.place)], state.connections)?;
         }
-        let help = "Connections that the server takes";
+        let help = "Maximum number of connections of the server";
         let mut family = Family::new(encoder, "tidegate_postgres_max_connections", help, MetricType::Gauge)?;
         if let Some(state) = &self.0 {
             family.gauge(&[("server", &state.place)], state.max_connections)?;
         }
-        let help = "Time since the latest moment of which the replica is known to have all changes";
+        let help = "Time since the latest moment whose changes the replica is known to have";
         let mut family = Family::new(encoder, "tidegate_postgres_replica_lag_seconds", help, MetricType::Gauge)?;
         for replica in self.0.iter().flat_map(|state| &state.replicas) {
             family.fraction(&[("replica", &replica.place)], replica.behind.as_secs_f64())?;
@@ -199,7 +199,9 @@ mod tests {
         server.psql("CREATE TABLE later (id int)").await;
         judged.until("postgres_replica_lag", &there, "firing").await;
         assert!(
-            judged.detail("postgres_replica_lag", &there).starts_with(&format!("time that PostgreSQL replica {there}"))
+            judged
+                .detail("postgres_replica_lag", &there)
+                .starts_with(&format!("replication lag of PostgreSQL replica {there}"))
         );
         let metrics = judged.ground.telemetry.exposition().await;
         assert!(
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_reading_says_nothing() {
+    async fn an_old_reading_is_unknown() {
         let latest = Arc::<Latest>::default();
         tokio::time::pause();
         let replicas = Vec::new();

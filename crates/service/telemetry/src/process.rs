@@ -133,10 +133,11 @@ impl Descriptors {
         Some(Self { open, most })
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ descriptors")]
+    #[expect(clippy::cast_precision_loss, reason = "no process has 2⁵³ descriptors")]
     fn reading(self) -> Option<Reading> {
         let most = self.most? as f64;
-        Some(Reading::new("open_descriptors", self.open as f64, most * DESCRIPTORS).unit("descriptors"))
+        let reading = Reading::new("open_descriptors", self.open as f64, most * DESCRIPTORS);
+        Some(reading.subject("number of open file descriptors").unit("descriptors"))
     }
 }
 
@@ -212,30 +213,30 @@ struct ProcessFigures {
 impl Collector for ProcessFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        let mut family = Family::new(encoder, "tidegate_build_info", "1, of the version that runs", MetricType::Gauge)?;
+        let mut family = Family::new(encoder, "tidegate_build_info", "1 for the running version", MetricType::Gauge)?;
         family.gauge(&[("version", &THIS_PROCESS.version)], 1)?;
         if let Some(process) = &self.process {
-            let help = "Time on processors, in user and kernel";
+            let help = "CPU time in user and kernel mode";
             Family::new(encoder, "process_cpu_seconds", help, MetricType::Counter)?
                 .single_seconds(process.cpu_seconds)?;
             let mut gauge = |name, help, value| Family::new(encoder, name, help, MetricType::Gauge)?.single(value);
-            gauge("process_resident_memory_bytes", "Memory that is resident", process.resident_bytes)?;
-            gauge("process_virtual_memory_bytes", "Memory that is mapped", process.virtual_bytes)?;
-            gauge("process_open_fds", "Descriptors that are open", process.open_descriptors)?;
+            gauge("process_resident_memory_bytes", "Resident memory", process.resident_bytes)?;
+            gauge("process_virtual_memory_bytes", "Virtual memory", process.virtual_bytes)?;
+            gauge("process_open_fds", "Open file descriptors", process.open_descriptors)?;
             if let Some(most) = process.max_descriptors {
-                gauge("process_max_fds", "Descriptors that may be open", most)?;
+                gauge("process_max_fds", "Maximum number of open file descriptors", most)?;
             }
             gauge("process_threads", "Threads", process.threads)?;
-            let help = "When the process started, since the Unix epoch";
+            let help = "Start time of the process since the Unix epoch";
             let name = "process_start_time_seconds";
             let seconds = Duration::from_millis(process.started_at_unix_ms).as_secs_f64();
             Family::new(encoder, name, help, MetricType::Gauge)?.fraction(&[], seconds)?;
         }
         let mut gauge = |name, help, value| Family::new(encoder, name, help, MetricType::Gauge)?.single(value);
-        gauge("tidegate_runtime_workers", "Threads that run tasks", self.runtime.workers)?;
-        gauge("tidegate_runtime_tasks", "Tasks that have not ended", self.runtime.tasks)?;
-        gauge("tidegate_runtime_queued_tasks", "Tasks that wait in no thread's own queue", self.runtime.queued)?;
-        let help = "Time that the threads which run tasks were at work, together";
+        gauge("tidegate_runtime_workers", "Worker threads of the runtime", self.runtime.workers)?;
+        gauge("tidegate_runtime_tasks", "Tasks that are alive", self.runtime.tasks)?;
+        gauge("tidegate_runtime_queued_tasks", "Tasks in the global queue of the runtime", self.runtime.queued)?;
+        let help = "Busy time of all worker threads";
         Family::new(encoder, "tidegate_runtime_busy_seconds", help, MetricType::Counter)?
             .single_seconds(self.runtime.busy_seconds)
     }
@@ -246,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_tells_what_this_process_takes() {
+    fn the_operating_system_reports_the_resources_of_the_process() {
         let before = ProcessReading::take().unwrap();
         let files: Vec<_> = (0..10).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
         let block = std::hint::black_box(vec![1_u8; 64 << 20]);
@@ -262,7 +263,8 @@ mod tests {
 
     #[test]
     fn descriptors_are_exceeded_above_four_in_five() {
-        let expected = Reading::new("open_descriptors", 81.0, 80.0).unit("descriptors");
+        let expected = Reading::new("open_descriptors", 81.0, 80.0);
+        let expected = expected.subject("number of open file descriptors").unit("descriptors");
         assert_eq!(Descriptors { open: 81, most: Some(100) }.reading(), Some(expected));
         assert!(Descriptors { open: 80, most: None }.reading().is_none());
     }

@@ -18,7 +18,6 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::board::taken;
-use super::reading::is_so;
 use super::{Beat, Named, Telemetry};
 
 pub(super) use asked::Asked;
@@ -52,7 +51,7 @@ async fn beat(telemetry: &Telemetry) {
 /// Runs `second`. Logs a panic in it, so that the queries continue.
 fn surviving(second: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(second)).is_err() {
-        tracing::error!("a second was not judged: a part of it panicked");
+        tracing::error!("health was not evaluated for a second: a part of the evaluation panicked");
     }
 }
 
@@ -100,15 +99,20 @@ impl Telemetry {
 
     fn queue_readings(&self, Asked { at, unserved }: Asked) -> [Reading; 3] {
         let store = match &self.redis {
-            None => is_so("job_store_unreachable", unserved.is_none()).critical(),
+            None => Reading::condition("job_store_unreachable", unserved.is_none(), "the job store is unreachable")
+                .critical(),
             // Reads, writes and limits work without it. If a load balancer removed this node, an
             // outage of the queue would become a complete outage.
-            Some(redis) => is_so("redis_unavailable", unserved.is_none() || !redis.is_available()),
+            Some(redis) => {
+                let is_unavailable = unserved.is_none() || !redis.is_available();
+                Reading::condition("redis_unavailable", is_unavailable, "Redis is unavailable")
+            }
         };
         let unserved = unserved.unwrap_or_default();
-        let alone = is_so("queues_without_live_worker", !unserved.is_empty());
+        let alone = !unserved.is_empty();
+        let alone = Reading::condition("queues_without_live_worker", alone, "queues have no live worker");
         let alone = if unserved.is_empty() { alone } else { alone.detail(unserved.join(", ")) };
-        let full = is_so("job_store_full", self.job_watch.is_full());
+        let full = Reading::condition("job_store_full", self.job_watch.is_full(), "the job store is full");
         [store, alone, full].map(|reading| reading.taken_ago(self.registry.now().saturating_sub(at)))
     }
 

@@ -144,7 +144,7 @@ impl RedisWatch {
             tracing::warn!("Redis: {begun}");
         }
         for ended in seen.warnings.difference(&warnings) {
-            tracing::info!("Redis: no longer: {ended}");
+            tracing::info!("Redis: warning ended: {ended}");
         }
         let mut replicas = std::mem::take(&mut seen.replicas);
         replicas.note(&servers, Instant::now());
@@ -159,13 +159,13 @@ async fn told_of(name: &'static str, client: &Client, note: impl Fn(&'static str
         let is_available = *available.borrow_and_update();
         if is_available {
             note(name, None);
-            tracing::info!(used_for = name, "Redis is back");
+            tracing::info!(used_for = name, "Redis is available again");
             continue;
         }
         let server = client.config();
         match tokio::time::timeout(DIAGNOSIS, client.diagnose()).await {
             Ok(Some(Diagnosis { answers: true, reason })) => {
-                tracing::warn!(used_for = name, %server, reason, "Redis answers, but can't be used");
+                tracing::warn!(used_for = name, %server, reason, "Redis answers, but it can't be used");
                 note(name, Some(reason));
             }
             Ok(Some(Diagnosis { reason, .. })) => {

@@ -25,26 +25,26 @@ struct RedisFigures(RedisReport);
 type Figure<N> = (&'static str, &'static str, fn(&RedisServer) -> Option<N>);
 
 const GAUGES: &[Figure<u64>] = &[
-    ("tidegate_redis_used_memory_bytes", "Memory that the data takes", |server| server.used_memory),
-    ("tidegate_redis_max_memory_bytes", "Memory that it may take, 0 for no limit", |server| server.max_memory),
-    ("tidegate_redis_resident_memory_bytes", "Memory that the system has given it", |server| server.resident_memory),
+    ("tidegate_redis_used_memory_bytes", "Memory used by the data", |server| server.used_memory),
+    ("tidegate_redis_max_memory_bytes", "Memory limit; 0 for none", |server| server.max_memory),
+    ("tidegate_redis_resident_memory_bytes", "Resident memory of Redis", |server| server.resident_memory),
     ("tidegate_redis_clients", "Open connections", |server| server.clients),
-    ("tidegate_redis_max_clients", "Connections that it takes", |server| server.max_clients),
-    ("tidegate_redis_commands_per_second", "Commands a second", |server| server.commands_per_second),
+    ("tidegate_redis_max_clients", "Maximum number of connections", |server| server.max_clients),
+    ("tidegate_redis_commands_per_second", "Commands per second", |server| server.commands_per_second),
 ];
 const FRACTIONS: &[Figure<f64>] = &[
-    ("tidegate_redis_fragmentation_ratio", "Resident by used memory", |server| server.fragmentation),
-    ("tidegate_redis_hit_ratio", "Reads that found their key, since its start", |server| server.hit_rate),
-    ("tidegate_redis_processor_ratio", "Use of one core since the reading before", |server| {
+    ("tidegate_redis_fragmentation_ratio", "Resident memory divided by used memory", |server| server.fragmentation),
+    ("tidegate_redis_hit_ratio", "Share of reads that found their key since the start", |server| server.hit_rate),
+    ("tidegate_redis_processor_ratio", "Use of one CPU core since the previous reading", |server| {
         server.processor_percent.map(|percent| percent / 100.0)
     }),
-    ("tidegate_redis_last_fork_seconds", "How long the last fork held everything up", |server| {
+    ("tidegate_redis_last_fork_seconds", "Duration of the last fork", |server| {
         server.last_fork_ms.map(|time| time / 1_000.0)
     }),
 ];
 const COUNTERS: &[Figure<u64>] = &[
     ("tidegate_redis_rejected_connections", "Connections refused", |server| server.rejected_connections),
-    ("tidegate_redis_evicted_keys", "Keys thrown away for want of memory", |server| server.evicted_keys),
+    ("tidegate_redis_evicted_keys", "Keys evicted because memory was full", |server| server.evicted_keys),
 ];
 
 impl Collector for RedisFigures {
@@ -53,7 +53,7 @@ impl Collector for RedisFigures {
         let mut family = Family::new(
             &mut encoder,
             "tidegate_redis_available",
-            "Whether Redis answers, by what it is used for",
+            "Whether Redis answers, by its use",
             MetricType::Gauge,
         )?;
         for redis in &report.uses {
@@ -77,7 +77,7 @@ impl Collector for RedisFigures {
                 family.counter(&[("server", address)], value)?;
             }
         }
-        let help = "Time since the last acknowledgement of a replica, by its primary and its own address";
+        let help = "Time since the last acknowledgement of a replica, by the addresses of primary and replica";
         let mut family = Family::new(&mut encoder, "tidegate_redis_replica_lag_seconds", help, MetricType::Gauge)?;
         for (labels, replica) in replicas(&report.servers) {
             family.fraction(&labels, replica.lag_seconds)?;
@@ -87,8 +87,13 @@ impl Collector for RedisFigures {
         for (labels, replica) in replicas(&report.servers) {
             family.gauge(&labels, replica.behind_bytes)?;
         }
-        Family::new(&mut encoder, "tidegate_redis_warnings", "What an operator should look at", MetricType::Gauge)?
-            .single(report.warnings.len() as u64)
+        Family::new(
+            &mut encoder,
+            "tidegate_redis_warnings",
+            "Warnings of the Redis server that need an operator",
+            MetricType::Gauge,
+        )?
+        .single(report.warnings.len() as u64)
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Shed(pub(super) u64);
 
 impl Collector for Shed {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Requests that were answered 503 at once, since too many were under way";
+        let help = "Requests answered 503 at once because too many were in progress";
         Family::new(&mut encoder, "tidegate_http_shed", help, MetricType::Counter)?.counter(&[], self.0)
     }
 }

@@ -63,7 +63,9 @@ impl Observer for SlowLog {
         match event {
             Event::SlowCall(call) => self.call(call),
             Event::SlowOperation(slow) => self.operation(slow),
-            Event::TickPanicked => tracing::error!("a second was not judged: a part of it panicked"),
+            Event::TickPanicked => {
+                tracing::error!("health was not evaluated for a second: a part of the evaluation panicked")
+            }
             _ => {}
         }
     }
@@ -74,7 +76,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_route_is_told_of_once_a_period_and_their_number_is_bounded() {
+    async fn each_route_is_logged_once_a_period_and_their_number_is_bounded() {
         let log = SlowLog::default();
         assert_eq!(log.seldom("GET /a".to_owned()).count(), Some(0));
         assert_eq!(log.seldom("GET /a".to_owned()).count(), None);

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failures_are_told_however_few_are_chosen() {
+    async fn failures_are_logged_at_any_sampling_rate() {
         let (log, kept) = keeping(AccessLogSettings::Sampled(0.0));
         ask(&log, StatusCode::OK).await;
         ask(&log, StatusCode::NOT_FOUND).await;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_request_is_told_once_or_not_at_all() {
+    async fn each_request_is_logged_at_most_once() {
         let (log, kept) = keeping(AccessLogSettings::Full);
         for _ in 0..100 {
             ask(&log, StatusCode::OK).await;

@@ -77,7 +77,7 @@ async fn serve(app: App, mut request: Request, behind: impl Behind) -> Result<Re
 
 /// A caller whose quota has been charged.
 pub struct Admitted {
-    /// Who called.
+    /// The caller.
     pub caller: Caller,
     quota: Option<TenantDecision>,
     /// Remaining requests of the limiter `api`, if that also counts the request.
@@ -275,7 +275,7 @@ mod tests {
 
     /// Routes of a tenant's managers trust a session, so they must require proof of it.
     #[test]
-    fn a_cookie_counts_only_where_nothing_else_says_who_asks() {
+    fn a_cookie_counts_only_without_other_credentials() {
         let cookie = format!("tidegate_user={}", "0".repeat(64));
         let with = |name: HeaderName, value: &str| {
             let mut headers = HeaderMap::new();

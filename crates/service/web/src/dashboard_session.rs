@@ -21,7 +21,7 @@ use crate::cookie::{MOST_COOKIES, NewCookie, cookies, own_name};
 use crate::pages_key::PagesKey;
 
 const SESSION: &str = "tidegate_session";
-/// What the signature of a session is for.
+/// Purpose of the signature of a session.
 const PURPOSE: &str = "session";
 const LASTS_SECONDS: i64 = 12 * 60 * 60;
 /// Maximum difference to the clock of another instance.
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_changes_what_a_session_says() {
+    fn a_session_cannot_be_tampered_with() {
         let text = issue(&key(1), Role::Reader, NOW, "abc");
         for forged in [
             text.replace("read", "admin"),

@@ -41,7 +41,7 @@ impl PageQuery {
     pub fn after<C: FromStr>(&self) -> Result<Option<C>, Problem> {
         let after = self.cursor.as_deref().map(str::parse).transpose();
         after.map_err(|_| {
-            let detail = "`cursor`: not a cursor of this list; take `next_cursor` of the page before";
+            let detail = "`cursor`: not a cursor of this list; use `next_cursor` of the previous page";
             Problem::unprocessable("bad-cursor", detail)
         })
     }

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn local_authorities_are_told_from_lookalikes() {
+    fn local_hosts_are_distinguished_from_similar_names() {
         for local in ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8080"] {
             assert!(is_local_authority(local), "{local}");
         }

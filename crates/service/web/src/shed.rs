@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_waits_for_a_body_holds_no_place() {
+    async fn a_request_that_waits_for_its_body_holds_no_permit() {
         let places = Places::of(NonZeroU32::MIN);
         let held = Held { places: places.clone(), place: Arc::new(Mutex::new(places.take())) };
         assert_eq!((places.in_flight(), places.take().is_none()), (1, true));

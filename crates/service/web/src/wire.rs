@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_route_says_of_keeping_and_running_stays() {
+    fn cache_control_and_csp_of_a_route_are_kept() {
         let mut own = headers(&[
             (header::CACHE_CONTROL, "private, no-cache"),
             (header::CONTENT_SECURITY_POLICY, "style-src 'self'"),

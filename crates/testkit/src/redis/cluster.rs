@@ -109,7 +109,7 @@ impl Cluster {
                 return index;
             }
         }
-        panic!("nobody serves slot {slot}");
+        panic!("no node serves slot {slot}");
     }
 
     /// Promotes a replica in a coordinated failover. Returns when it is a primary and the old

@@ -75,9 +75,9 @@ pub(super) const PROOFS: &[Proof] = &[
     ),
     proof(
         "perfmon-unscraped-node",
-        "a node under load for ten minutes whose figures nobody asks for: its memory within 1.05 of what it was after one",
+        "a node under load for ten minutes without a scrape: its memory within 1.05 of what it was after one",
         "tidegate-api",
         "e2e",
-        "unscraped::memory_of_a_node_that_nobody_scrapes_stays",
+        "unscraped::memory_of_an_unscraped_node_stays",
     ),
 ];

@@ -33,7 +33,7 @@ pub(super) const PROOFS: &[Proof] = &[
     ),
     proof(
         "perfmon-unscraped",
-        "512 endpoints through 25 hours of ticks that nobody reads: the process's memory within 1.05 of what it was after one",
+        "512 endpoints through 25 hours of ticks without a scrape: the process's memory within 1.05 of what it was after one",
         "tidegate-perfmon",
         "memory",
         "never_scraped_memory_stays",

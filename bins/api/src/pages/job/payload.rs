@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_or_hostile_stays_in_its_place() {
+    fn long_or_hostile_text_is_cut_and_escaped() {
         let long = format!("{{\"a\": \"{}\\u202e<script>\"}}", "x".repeat(20_000));
         let shown = show("Payload", &long).into_string();
         assert!(shown.len() < 2 * SHOWN && shown.contains("The first 16384 characters of"), "{}", shown.len());

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_alert_says_what_is_wrong_by_how_much_and_since_when() {
+    fn an_alert_shows_its_cause_its_value_and_its_start() {
         let shown = show(
             None,
             &[json!({

@@ -37,7 +37,7 @@ pub(crate) struct Answer {
     reset_after_ms: u64,
     retry_after_ms: Option<u64>,
     blocked_until: Option<DateTime<Utc>>,
-    /// Of a tenant: the window that binds.
+    /// The window that binds, for a tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     window: Option<&'static str>,

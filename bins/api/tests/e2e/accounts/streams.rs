@@ -20,7 +20,7 @@ async fn text(listener: &mut Listener) -> Value {
 }
 
 #[tokio::test]
-async fn a_user_is_told_what_concerns_it_and_what_concerns_all() {
+async fn a_user_gets_its_own_and_the_common_notifications() {
     let api = Api::start_with(&TOKENS).await;
     let key = tenant(&api, "acme", "enterprise").await;
     let ada = user(&api, "acme", &key, "ada@example.org").await;

@@ -35,8 +35,8 @@ async fn slack_and_pagerduty_get_messages_as_they_want_them() {
     let text = |body: &Value| body["text"].as_str().unwrap_or_default().to_owned();
     let message = text(&posted(&slack, &|body| text(body).contains("error_rate is firing")).await);
     for part in [
-        ":rotating_light: *critical*: error_rate is firing: ",
-        " % exceeds the threshold of 5 %",
+        ":rotating_light: *critical*: error_rate is firing: error rate of ",
+        " %, above 5 % (",
         "Reported by tidegate-api ",
         "<https://tidegate.example.com/dashboard|Dashboard>",
     ] {

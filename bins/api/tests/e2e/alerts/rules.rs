@@ -34,13 +34,13 @@ async fn dead_letters_and_a_rule_on_a_metric_raise_alerts_that_clear() {
     }
     let dead = until_it_fires(&api, "dead_letters").await;
     assert_eq!((&dead["subject"], &dead["severity"]), (&json!("import"), &json!("critical")), "{dead}");
-    assert_eq!(dead["detail"], "dead letters of queue import: 3, above 2 for 2 seconds");
+    assert_eq!(dead["detail"], "number of dead letters of queue import is 3, above 2 for 2 seconds");
     listener.until(|event| event.data["alert"]["rule"] == "dead_letters").await;
 
     success_json(api.request(Method::POST, "/api/queue/import/pause")).await;
     let stopped = until_it_fires(&api, "stopped").await;
     assert_eq!(stopped["subject"], "queue=import");
-    assert_eq!(stopped["detail"], "tidegate_queue_paused (queue=import): 1, above 0 for 1 second");
+    assert_eq!(stopped["detail"], "tidegate_queue_paused (queue=import) is 1, above 0 for 1 second");
     let told = api.json("/api/performance?type=alerts").await;
     assert_eq!(told["without_data"], json!([{"rule": "wrong", "metric": "tidegate_queue_lenght"}]));
     let line = api.process.wait_for_line("a metric that this process does not export", DEADLINE).await.expect("a line");

@@ -12,7 +12,7 @@ use super::{files_in, job_id, rejects_file, upload};
 use crate::harness::{Api, DEADLINE, csv, good_titles, problem, success_json};
 
 #[tokio::test]
-async fn a_file_of_bad_lines_is_stopped_and_its_tenant_told_why() {
+async fn an_import_of_bad_lines_is_stopped_and_its_tenant_sees_the_reason() {
     let settings = [("TIDEGATE_IMPORT_MAX_REJECTS", "100"), ("TIDEGATE_IMPORT_CHUNK", "10")];
     let api = Api::start_with(&settings).await;
     api.create_tenant("acme", "premium").await;

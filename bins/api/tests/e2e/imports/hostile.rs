@@ -47,7 +47,7 @@ async fn a_hostile_csv_costs_exactly_its_bad_lines() {
         (9, "has 6 columns, not 5"),
         (10, "is not UTF-8"),
         (11, "NUL byte"),
-        (16, "title: holds the control character U+000A"),
+        (16, "title: contains the control character U+000A"),
         (19, "carriage return that is not part of a line ending"),
         (20, "is longer than 64 KiB"),
         (21, "title: is empty"),

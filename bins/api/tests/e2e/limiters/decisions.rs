@@ -7,7 +7,7 @@ use super::{ADMIN, READ, SERVICE, TOKENS, ask, decide, left, send, shown};
 use crate::harness::{Api, header, problem, success_json};
 
 #[tokio::test]
-pub(crate) async fn a_service_is_told_yes_and_no_and_when_to_come_back() {
+pub(crate) async fn a_service_gets_yes_or_no_and_a_retry_time() {
     let api = Api::start().await;
     for remaining in (0..5).rev() {
         let yes = decide(&api, "auth", "203.0.113.7|ada").await;
@@ -36,7 +36,7 @@ pub(crate) async fn a_service_is_told_yes_and_no_and_when_to_come_back() {
 }
 
 #[tokio::test]
-pub(crate) async fn a_tenants_quota_is_asked_by_its_id() {
+pub(crate) async fn a_tenants_quota_is_checked_by_its_id() {
     let api = Api::start().await;
     api.create_tenant("small", "free").await;
     let question = json!({"limiter": "tenant", "key": "small", "cost": 60});
@@ -89,7 +89,7 @@ async fn a_service_is_not_counted_as_one_client() {
 }
 
 #[tokio::test]
-async fn what_is_no_question_is_refused_in_words() {
+async fn invalid_queries_are_refused_with_a_reason() {
     let api = Api::start().await;
     let huge = "k".repeat(10_240);
     let refused =

@@ -92,7 +92,7 @@ async fn behind_a_proxy_what_the_client_wrote_before_it_does_not_count() {
 }
 
 #[tokio::test]
-async fn a_header_that_the_proxies_do_not_set_moves_nobody() {
+async fn a_header_that_the_proxies_do_not_set_is_ignored() {
     let guess = async |api: &Api, forwarded: &str| {
         let request = api.request(Method::GET, "/api/schedules").header("x-forwarded-for", "203.0.113.7");
         send(request.header("forwarded", forwarded).bearer_auth("tk_guess")).await.status().as_u16()

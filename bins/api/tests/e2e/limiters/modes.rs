@@ -41,7 +41,7 @@ async fn failed_logins_are_counted_and_the_right_token_always_passes() {
 }
 
 #[tokio::test]
-async fn a_limiter_that_is_watched_refuses_nobody_and_counts_whom_it_would() {
+async fn a_limiter_in_shadow_mode_refuses_no_client_and_counts_would_be_refusals() {
     let settings = [
         ("TIDEGATE_LIMIT_DDOS", "3/day"),
         ("TIDEGATE_LIMIT_DDOS_MODE", "shadow"),
@@ -81,7 +81,7 @@ async fn the_decision_service_obeys_the_mode_of_the_tenants_quota() {
 }
 
 #[tokio::test]
-async fn a_limiter_that_is_off_is_not_asked() {
+async fn a_limiter_that_is_off_is_not_queried() {
     let settings = [
         ("TIDEGATE_LIMIT_DDOS", "1/day"),
         ("TIDEGATE_LIMIT_DDOS_MODE", "off"),

@@ -261,7 +261,7 @@ async fn an_endpoint_that_is_new_comes_into_the_list_without_reload() {
 }
 
 #[tokio::test]
-async fn a_page_whose_session_has_ended_says_so_and_asks_no_more() {
+async fn a_page_without_a_session_says_so_and_sends_no_more_requests() {
     let api = Api::start_with(&TOKENS).await;
     let browser = Browser::start().await;
     for path in ["/dashboard", "/dashboard/queues"] {

@@ -120,7 +120,7 @@ async fn a_flood_from_an_operators_address_does_not_shut_out_the_operator() {
 }
 
 #[tokio::test]
-async fn a_read_token_is_told_that_it_reads_and_a_session_holds_on_every_instance() {
+async fn a_read_token_may_only_read_and_a_session_is_valid_on_every_instance() {
     let api = Api::start_with(&TOKENS).await;
     let mut visit = Visit::new(&api);
     visit.log_in(READ).await;

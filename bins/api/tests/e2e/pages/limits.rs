@@ -133,7 +133,7 @@ async fn a_quota_and_a_plan_are_changed() {
 }
 
 #[tokio::test]
-async fn twenty_requests_are_simulated_and_nobody_is_charged() {
+async fn twenty_requests_are_simulated_and_no_client_is_charged() {
     let api = Api::start_with(&[("TIDEGATE_LIMIT_AUTH", "5/minute"), ("TIDEGATE_LIMIT_DDOS", "1000000/second")]).await;
     let before = limiter(&api, "auth").await["stats"].clone();
     let mut visit = Visit::new(&api);

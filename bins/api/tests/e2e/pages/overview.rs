@@ -83,7 +83,7 @@ async fn pages_read_without_javascript() {
 }
 
 #[tokio::test]
-async fn the_stream_tells_what_the_page_does() {
+async fn the_stream_has_the_content_of_the_page() {
     let api = Api::start().await;
     api.create_tenant("acme", "enterprise").await;
     read(&api, 1).await;

@@ -166,7 +166,7 @@ async fn a_queue_is_paused_drained_revived_and_cleaned() {
 }
 
 #[tokio::test]
-async fn ticked_jobs_are_changed_one_by_one_and_what_can_not_be_is_told() {
+async fn selected_jobs_are_changed_one_by_one_and_failures_are_shown() {
     let api = start().await;
     for id in ["a", "b", "c"] {
         enqueue(&api, delayed(id)).await;

@@ -51,7 +51,7 @@ pub(crate) async fn a_queue_is_drained_in_steps_and_then_cleaned() {
 }
 
 #[tokio::test]
-async fn a_clean_that_says_what_it_may_not_is_refused() {
+async fn a_clean_request_with_invalid_fields_is_refused() {
     let api = start().await;
     let id = enqueue(&api, &job()).await;
     assert_eq!(send(api.request(Method::DELETE, &format!("{JOBS}/{id}"))).await.status(), 204);

@@ -57,7 +57,7 @@ pub(crate) async fn one_bad_entry_is_named_and_none_is_enqueued() {
 }
 
 #[tokio::test]
-pub(crate) async fn what_is_there_already_is_told_apart() {
+pub(crate) async fn existing_jobs_are_reported() {
     let api = start().await;
     let holder = enqueue(&api, &json!({"kind": "test", "payload": 1, "unique_key": "k", "id": "holder"})).await;
     let named = json!({"kind": "test", "payload": 1, "id": "named"});

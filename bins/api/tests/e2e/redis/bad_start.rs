@@ -81,7 +81,7 @@ async fn waited_for(variables: &[(&str, &str)], names: &[&str]) {
 }
 
 #[tokio::test]
-async fn nobody_there() {
+async fn no_server_listens() {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
     for scheme in ["redis", "rediss", "redis-cluster"] {

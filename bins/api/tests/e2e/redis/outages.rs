@@ -214,7 +214,7 @@ async fn while_redis_is_away_the_node_says_so_and_serves_on() {
     until_available(&api, true).await;
     assert_eq!(success_json(api.get_as("acme", &paths[0])).await["title"], "two", "no older value came back");
     an_import_works(&api, "back").await;
-    assert!(api.process.log().find(|line| line.contains("Redis is back")).is_some());
+    assert!(api.process.log().find(|line| line.contains("Redis is available again")).is_some());
     assert_eq!(api.process.stop().await.expect("it ends").code(), Some(0));
 }
 

@@ -65,7 +65,7 @@ async fn with_tokens_the_tenants_name_alone_is_refused() {
 }
 
 #[tokio::test]
-async fn the_open_tour_ends_where_somebody_may_stand_between() {
+async fn open_access_ends_if_a_proxy_may_be_in_between() {
     let api = Api::start().await;
     api.create_tenant("acme", "enterprise").await;
     let known = Known::default();
@@ -106,7 +106,7 @@ async fn trusted_proxies_end_the_open_tour() {
 }
 
 #[tokio::test]
-async fn who_names_no_host_or_a_foreign_one_is_not_local() {
+async fn a_request_without_a_host_or_with_a_foreign_one_is_not_local() {
     let api = Api::start().await;
     let foreign = [
         "GET /api/cache HTTP/1.0\r\n\r\n",

@@ -89,7 +89,7 @@ async fn changed_settings_are_printed_without_the_defaults() {
 }
 
 #[tokio::test]
-async fn printed_settings_tell_their_source_and_mask_secrets() {
+async fn printed_settings_show_their_source_and_mask_secrets() {
     let scratch = Scratch::new();
     let file = scratch.join("settings.toml");
     std::fs::write(&file, format!("[tokens]\nread = '{READ}'\n[import]\nchunk = 77\n")).unwrap();

@@ -90,7 +90,8 @@ impl RuleBook {
     }
 }
 
-/// Returns the text of an alert, such as `dead letters of queue email: 12, above 10 for 2 minutes`.
+/// Returns the text of an alert, such as `number of dead letters of queue email is 12, above 10 for
+/// 2 minutes`.
 pub fn sentence(
     what: &str,
     unit: Unit,
@@ -102,9 +103,9 @@ pub fn sentence(
     let side = if is_below { "below" } else { "above" };
     let (value, threshold) = (unit.show(value), unit.show(threshold));
     match is_breached {
-        Some(true) if hold.is_zero() => format!("{what}: {value}, {side} {threshold}"),
-        Some(true) => format!("{what}: {value}, {side} {threshold} for {}", in_words(hold)),
-        _ => format!("{what}: {value}, not {side} {threshold}"),
+        Some(true) if hold.is_zero() => format!("{what} is {value}, {side} {threshold}"),
+        Some(true) => format!("{what} is {value}, {side} {threshold} for {}", in_words(hold)),
+        _ => format!("{what} is {value}, not {side} {threshold}"),
     }
 }
 
@@ -126,10 +127,10 @@ mod tests {
         let observed = |value| book.observe(Measurement::new("dead_letters", "email", value)).unwrap();
         let breach = observed(12.0);
         assert_eq!((breach.breached, &*breach.subject), (Some(true), "email"));
-        assert_eq!(breach.detail, "dead letters of queue email: 12, above 10 for 2 minutes");
+        assert_eq!(breach.detail, "number of dead letters of queue email is 12, above 10 for 2 minutes");
         let fine = observed(10.0);
         assert_eq!(fine.breached, Some(false));
-        assert_eq!(fine.detail, "dead letters of queue email: 10, not above 10");
+        assert_eq!(fine.detail, "number of dead letters of queue email is 10, not above 10");
         assert_eq!(observed(f64::NAN).breached, None);
     }
 
@@ -139,14 +140,14 @@ mod tests {
         let figure = |rule, value| book.observe(Measurement::new(rule, "email", value));
         assert_eq!(figure("dead_letters", 100.0).unwrap().breached, Some(false));
         let breach = figure("dead_letters", 101.0).unwrap();
-        assert_eq!(breach.detail, "dead letters of queue email: 101, above 100 for 5 minutes");
+        assert_eq!(breach.detail, "number of dead letters of queue email is 101, above 100 for 5 minutes");
         let rule = book.rules().iter().find(|rule| rule.id == "dead_letters").unwrap();
         assert_eq!((rule.severity, rule.hold), (Severity::Critical, Duration::from_secs(300)));
         assert!(book.is_off("backlog") && !book.is_off("p99") && figure("backlog", 1e9).is_none());
         let oldest = figure("oldest_job", 700.0).unwrap();
         assert_eq!(
             oldest.detail,
-            "time that the oldest job of queue email has waited: 11 minutes 40 seconds, above 10 minutes for 1 minute"
+            "wait of the oldest job of queue email is 11 minutes 40 seconds, above 10 minutes for 1 minute"
         );
     }
 

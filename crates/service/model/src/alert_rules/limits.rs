@@ -14,7 +14,7 @@ pub(super) const KEEP: Duration = Duration::from_secs(60);
 pub struct Limit {
     /// Its name, as in the setting.
     pub id: &'static str,
-    /// The measured thing, with `{}` in place of the subject.
+    /// Name of the figure, as the subject of a sentence; `{}` is in place of the rule's subject.
     pub(super) what: &'static str,
     pub(super) unit: Unit,
     /// Threshold above which it is breached.
@@ -45,19 +45,19 @@ const fn limit(
 
 /// Redis is read once a minute: a hold of 90 s needs two readings.
 pub const LIMITS: &[Limit] = &[
-    limit("dead_letters", "dead letters of queue {}", (Unit::Count, 10.0), 120, Severity::Warning),
-    limit("backlog", "waiting jobs of queue {}", (Unit::Count, 1_000.0), 120, Severity::Warning),
+    limit("dead_letters", "number of dead letters of queue {}", (Unit::Count, 10.0), 120, Severity::Warning),
+    limit("backlog", "number of waiting jobs of queue {}", (Unit::Count, 1_000.0), 120, Severity::Warning),
+    limit("oldest_job", "wait of the oldest job of queue {}", (Unit::Seconds, 300.0), 60, Severity::Warning),
     limit(
-        "oldest_job",
-        "time that the oldest job of queue {} has waited",
-        (Unit::Seconds, 300.0),
+        "job_failures",
+        "share of failed runs of queue {} within 5 minutes",
+        (Unit::Share, 0.1),
         60,
         Severity::Warning,
     ),
-    limit("job_failures", "runs of queue {} that failed within 5 minutes", (Unit::Share, 0.1), 60, Severity::Warning),
-    limit("redis_memory", "memory limit in use on Redis {}", (Unit::Share, 0.9), 90, Severity::Critical),
-    limit("redis_processor", "use of one core by Redis {}", (Unit::Share, 0.75), 90, Severity::Warning),
-    limit("redis_clients", "connections to Redis {}", (Unit::Count, 10_000.0), 90, Severity::Warning),
+    limit("redis_memory", "share of the memory limit in use on Redis {}", (Unit::Share, 0.9), 90, Severity::Critical),
+    limit("redis_processor", "share of a CPU core in use by Redis {}", (Unit::Share, 0.75), 90, Severity::Warning),
+    limit("redis_clients", "number of connections to Redis {}", (Unit::Count, 10_000.0), 90, Severity::Warning),
     limit(
         "redis_replica_lag",
         "time since the last acknowledgement of Redis replica {}",
@@ -67,21 +67,21 @@ pub const LIMITS: &[Limit] = &[
     ),
     limit(
         "redis_replica_behind",
-        "data that Redis replica {} lacks",
+        "unacknowledged data of Redis replica {}",
         (Unit::Bytes, 16_777_216.0),
         90,
         Severity::Warning,
     ),
     limit(
         "postgres_connections",
-        "connection limit in use on PostgreSQL {}",
+        "share of the connection limit in use on PostgreSQL {}",
         (Unit::Share, 0.8),
         60,
         Severity::Warning,
     ),
     limit(
         "postgres_replica_lag",
-        "time that PostgreSQL replica {} is behind",
+        "replication lag of PostgreSQL replica {}",
         (Unit::Seconds, 30.0),
         60,
         Severity::Warning,

@@ -78,7 +78,7 @@ fn rounded(value: f64, decimals: usize) -> String {
 }
 
 /// A time in whole seconds, such as `1 hour 30 minutes`.
-pub(crate) fn in_words(time: Duration) -> String {
+pub fn in_words(time: Duration) -> String {
     let seconds = time.as_secs();
     let parts = [
         (seconds / 86_400, "day"),

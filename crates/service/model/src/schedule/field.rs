@@ -59,13 +59,13 @@ pub enum Problem {
         found: usize,
     },
     /// A control character (NUL and line breaks among them) or a Unicode line separator.
-    #[error("holds the control character U+{:04X}", u32::from(*.0))]
+    #[error("contains the control character U+{:04X}", u32::from(*.0))]
     ControlCharacter(char),
     /// A `;` in an attendee, which the CSV form could not distinguish from a separator.
-    #[error("holds ';', which separates attendees")]
+    #[error("contains ';', which separates attendees")]
     Semicolon,
     /// An attendee with `@` that is not of the form `local@domain`.
-    #[error("holds '@' but is not an e-mail address")]
+    #[error("contains '@' but is not an e-mail address")]
     NotAnAddress,
     /// Not a date and time of RFC 3339 with an offset, or a leap second.
     #[error("is not an RFC 3339 time with an offset, such as 2026-03-01T09:00:00Z")]

@@ -50,7 +50,7 @@ pub enum RecurrenceError {
     #[error("is longer than {MAX_RULE_BYTES} bytes")]
     TooLong,
     /// A character no rule has: only ASCII letters, digits and `=;,+-` occur.
-    #[error("holds {0:?}, which no RRULE has")]
+    #[error("contains {0:?}, which no RRULE has")]
     Character(char),
     /// A part that is not `NAME=value`, or has no value.
     #[error("has a part {0:?} that is not NAME=value")]

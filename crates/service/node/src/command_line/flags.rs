@@ -29,7 +29,7 @@ pub const SERVED: Flag = Flag {
 pub const CONCURRENCY: Flag = Flag {
     name: "--concurrency",
     value: "JOBS",
-    help: "Jobs to run at a time: a number for each queue, or queue=number, separated by commas",
+    help: "Concurrent jobs: one number for every queue, or queue=number, separated by commas",
     lay_over: concurrency,
 };
 
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_flag_is_told_by_its_name() {
+    fn a_flag_error_names_the_flag() {
         for (flag, text, told) in [
             (&SERVED, "imports", "queues (--queues): `imports` is not `all`, or some of "),
             (&CONCURRENCY, "many", "(--concurrency): `many` is not a whole number from 1 to 64"),

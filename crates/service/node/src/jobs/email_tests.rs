@@ -107,7 +107,7 @@ async fn a_server_that_hangs_is_given_up_and_one_that_is_away_is_tried_again() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_in_clear_where_tls_is_required() {
+async fn no_plain_text_is_sent_where_tls_is_required() {
     let server = SmtpServer::start().await;
     for url in [
         format!("smtp://127.0.0.1:{}?tls=required", server.port()),

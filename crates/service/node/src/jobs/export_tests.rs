@@ -120,7 +120,7 @@ async fn places_run_out_and_come_back() {
 }
 
 #[tokio::test]
-async fn an_export_whose_place_is_away_or_full_is_tried_a_bounded_number_of_times_and_tells_no_path() {
+async fn an_export_without_usable_storage_has_bounded_retries_and_shows_no_path() {
     let export = Export::of(1).await;
     let id = export.ask(1).await.unwrap();
     // No account, not even root, can create a directory there.
@@ -139,7 +139,7 @@ async fn an_export_whose_place_is_away_or_full_is_tried_a_bounded_number_of_time
 }
 
 #[tokio::test]
-async fn the_sweep_takes_what_is_over_and_what_nobody_knows_and_leaves_the_rest() {
+async fn the_sweep_deletes_expired_and_orphaned_files_only() {
     let export = Export::of(1).await;
     let id = export.ask(1).await.unwrap();
     let worker = export.work();

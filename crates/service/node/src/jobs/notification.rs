@@ -263,11 +263,11 @@ fn verdict(answer: Result<&Answer, &Failure>) -> Verdict {
 impl DeliverHandler {
     async fn judge(&self, tenant: &TenantId, webhook: Uuid, answer: Answer) -> Outcome {
         let status = answer.status;
-        let error = format!("the answer is {status}");
+        let error = format!("the receiver answered {status}");
         match status {
             200..=299 => Outcome::done(json!({"status": status})),
             410 => match self.store.disable_webhook(tenant, webhook).await {
-                Ok(()) => Outcome::discard("the answer is 410: nothing more is posted to this webhook"),
+                Ok(()) => Outcome::discard("the receiver answered 410: nothing more is sent to this webhook"),
                 Err(error) => again(&error),
             },
             408 | 425 | 429 | 500.. => match answer.retry_after {

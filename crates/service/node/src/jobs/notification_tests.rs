@@ -233,7 +233,10 @@ async fn each_answer_has_its_class() {
     assert_eq!(ground.send("again", "kind-2").await.result.unwrap()["webhooks"], 0);
 
     let never = ground.delivered(&url("/never"), 4).await;
-    assert_eq!((never.state, never.attempts.len(), error(&never).as_str()), (JobState::Dead, 1, "the answer is 403"));
+    assert_eq!(
+        (never.state, never.attempts.len(), error(&never).as_str()),
+        (JobState::Dead, 1, "the receiver answered 403")
+    );
     let elsewhere = ground.delivered(&url("/elsewhere"), 5).await;
     assert_eq!((elsewhere.state, elsewhere.attempts.len()), (JobState::Dead, 1));
     assert!(error(&elsewhere).contains("redirects are not followed"), "{elsewhere:?}");
@@ -291,7 +294,7 @@ async fn a_receiver_that_fails_again_and_again_is_left_in_peace_at_no_cost_to_th
 }
 
 #[tokio::test]
-async fn what_is_no_notice_is_dead_at_once() {
+async fn an_invalid_notification_is_dead_at_once() {
     let ground = Ground::start(None).await;
     for kind in ["", "A", "a b", &"x".repeat(65)] {
         let job = ground.send(&format!("job-{}", kind.len()), kind).await;
@@ -300,7 +303,7 @@ async fn what_is_no_notice_is_dead_at_once() {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_share_of_the_posts_is_under_way_waits_and_keeps_nobody_from_telling() {
+async fn a_tenant_with_its_share_of_posts_in_progress_waits_and_delays_no_other() {
     let receiver = Receiver::start().await;
     let ground = Ground::start(None).await;
     let webhook = ground.webhook(&format!("http://{}/good", receiver.address), &["kind"]).await;

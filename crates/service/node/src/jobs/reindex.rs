@@ -156,7 +156,7 @@ mod tests {
     use crate::jobs::test_ground::Ground;
 
     #[tokio::test]
-    async fn all_schedules_of_a_tenant_are_reindexed_and_the_last_job_says_so() {
+    async fn all_schedules_of_a_tenant_are_reindexed_and_the_last_job_reports_it() {
         let ground = Ground::new().await;
         let raw = RawSchedule {
             title: "Stand-up".to_owned(),

@@ -240,7 +240,7 @@ async fn a_report_that_is_cancelled_ends_and_leaves_no_file() {
 }
 
 #[tokio::test]
-async fn what_no_report_can_tell_of_is_buried() {
+async fn a_report_that_cannot_be_made_is_dead_at_once() {
     let reports = Reports::over(0).await;
     let good = reports.job(ReportKind::Schedules, "2030-01-01", "2030-01-02");
     let too_long = MakeReport { to: good.from + TimeDelta::days(367), ..good.clone() };

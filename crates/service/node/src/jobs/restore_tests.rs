@@ -238,7 +238,7 @@ async fn a_running_node_forbids_a_restore_and_a_restore_a_node() {
             }
             Some(server) => {
                 let opened = Store::connect(server, |_| TieredCache::builder().build(), CancellationToken::new()).await;
-                assert!(opened.is_err_and(|error| error.to_string().contains("a restore writes this database")));
+                assert!(opened.is_err_and(|error| error.to_string().contains("a restore is writing this database")));
             }
         }
         drop(alone);

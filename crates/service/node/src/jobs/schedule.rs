@@ -189,7 +189,7 @@ impl ExpandHandler {
                 let most = self.reminders.per_tenant_day;
                 tracing::warn!(%tenant, refused, most, "occurrences get no reminder: the tenant has reached its daily limit");
             }
-            self.tell(context, 30, format!("{} schedules looked at", done.schedules)).await?;
+            self.tell(context, 30, format!("{} schedules checked", done.schedules)).await?;
         }
     }
 

@@ -99,7 +99,7 @@ fn in_minutes(minutes: i64) -> DateTime<Utc> {
 }
 
 #[tokio::test]
-async fn each_occurrence_is_told_once_however_often_it_is_looked_for_and_wherever_a_run_died() {
+async fn each_occurrence_is_notified_once_despite_repeats_and_crashes() {
     let ground = Ground::new(settings(true, 1000)).await;
     let webhook = Webhook {
         id: Uuid::now_v7(),
@@ -149,7 +149,7 @@ async fn each_occurrence_is_told_once_however_often_it_is_looked_for_and_whereve
 }
 
 #[tokio::test]
-async fn what_passed_while_nobody_worked_is_left_behind() {
+async fn occurrences_without_a_running_worker_are_skipped() {
     let ground = Ground::new(settings(false, 1000)).await;
     let store = &ground.tables.store;
     let old = in_minutes(-10 * 24 * 60 - 60);

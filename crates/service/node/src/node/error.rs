@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn why_an_address_is_refused_is_said_as_it_is() {
+    fn an_error_states_why_an_address_cannot_be_used() {
         let told = |kind: ErrorKind, port| {
             let address = SocketAddr::from(([127, 0, 0, 1], port));
             StartError::Listen { address, variable: "TIDEGATE_LISTEN", source: kind.into() }.to_string()

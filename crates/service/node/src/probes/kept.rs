@@ -45,7 +45,7 @@ mod tests {
     const HOLDS: Duration = Duration::from_millis(500);
 
     #[tokio::test(start_paused = true)]
-    async fn a_hundred_who_ask_at_once_are_told_one_answer() {
+    async fn a_hundred_concurrent_callers_share_one_answer() {
         let (kept, made) = (Kept::new(HOLDS), AtomicUsize::new(0));
         let ask = || {
             kept.get_or(|| async {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_leaves_while_he_makes_it_leaves_that_to_the_next() {
+    async fn a_caller_that_leaves_hands_the_work_to_the_next_one() {
         let kept = Kept::new(HOLDS);
         let left = tokio::time::timeout(Duration::from_millis(1), kept.get_or(std::future::pending)).await;
         assert!(left.is_err());

@@ -33,10 +33,10 @@ pub(super) fn compose(
     let unfit = |reason: String| SendError::Unfit(reason);
     if mail.to.is_empty() || mail.to.len() > settings.max_recipients {
         let (found, most) = (mail.to.len(), settings.max_recipients);
-        return Err(unfit(format!("it has {found} recipients, and 1 to {most} may be")));
+        return Err(unfit(format!("it has {found} recipients; 1 to {most} are allowed")));
     }
     if mail.subject.chars().any(char::is_control) {
-        return Err(unfit("the subject holds a control character".to_owned()));
+        return Err(unfit("the subject contains a control character".to_owned()));
     }
     if mail.subject.chars().count() > LONGEST_SUBJECT {
         return Err(unfit(format!("the subject is longer than {LONGEST_SUBJECT} characters")));
@@ -50,7 +50,7 @@ pub(super) fn compose(
         .date_now();
     for (number, to) in (1..).zip(&mail.to) {
         // The error must not contain the address, since errors are shown.
-        message = message.to(recipient(to).ok_or_else(|| unfit(format!("recipient {number} is no address")))?);
+        message = message.to(recipient(to).ok_or_else(|| unfit(format!("recipient {number} is not an address")))?);
     }
     let made = match &mail.html {
         Some(html) => message.multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone())),

@@ -19,7 +19,7 @@ mod tests {
     use super::of;
 
     #[test]
-    fn it_is_what_others_reckon_too() {
+    fn it_agrees_with_openssl() {
         // printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac key-0123456789abcdef
         let expected = "sha256=8a091117e0b1ccf5034d0d8c06ab42b29a4451a72f95b56f22afaf6bfb7af0d3";
         assert_eq!(of("key-0123456789abcdef", "1700000000", "{\"a\":1}"), expected);

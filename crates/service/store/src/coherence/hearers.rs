@@ -48,7 +48,7 @@ impl Hearers {
         if let Err(owed) = self.cache.invalidate(&touched).await {
             // Until the shared cache has it, this process reads nothing from there.
             if let Some(unlogged) = OWED.count() {
-                tracing::warn!(error = %owed, unlogged, "invalidations wait until the shared cache can be told");
+                tracing::warn!(error = %owed, unlogged, "invalidations wait until the shared cache is reachable");
             }
         }
     }

@@ -131,7 +131,7 @@ impl Ear {
                         // Removes everything that was cached while notifications were missed.
                         self.shared.hearers.start_anew().await;
                         self.shared.is_current.store(true, Ordering::SeqCst);
-                        tracing::info!("the database tells of changes again");
+                        tracing::info!("the database sends change notifications again");
                         (pause, is_told) = (FIRST_PAUSE, false);
                         self.follow(anew).await
                     }
@@ -140,7 +140,7 @@ impl Ear {
             };
             self.shared.is_current.store(false, Ordering::SeqCst);
             if !std::mem::replace(&mut is_told, true) {
-                tracing::warn!(reason = %lost, "the database tells of no changes: nothing is answered from the cache");
+                tracing::warn!(reason = %lost, "the database sends no change notifications: no request is answered from the cache");
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -222,7 +222,10 @@ impl Ear {
             Ok(notice) => Some(notice).filter(|notice| !self.store.origins.have_acted_on(notice.origin)),
             Err(error) => {
                 let kind = error.classify();
-                tracing::warn!(?kind, "what the database told can't be understood: the cache is cleared");
+                tracing::warn!(
+                    ?kind,
+                    "a change notification of the database can't be understood: the cache is cleared"
+                );
                 self.shared.hearers.start_anew().await;
                 None
             }

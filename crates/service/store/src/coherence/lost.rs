@@ -29,7 +29,7 @@ pub enum Lost {
     )]
     Deaf,
     /// The server has become a replica.
-    #[error("it has become a follower of another server")]
+    #[error("it has become a replica of another server")]
     Follower,
 }
 
@@ -47,5 +47,5 @@ impl Lost {
 
 /// The watch on commits of other processes has ended, so the cache may be stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the cache can't be kept true to other processes any more; restart this one")]
+#[error("changes of other processes no longer reach the cache; restart this process")]
 pub struct WatchEnded;

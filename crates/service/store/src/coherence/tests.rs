@@ -101,7 +101,7 @@ async fn an_invalidation_of_a_newer_version_clears_once_and_is_left_behind() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_that_all_is_well_once_the_watch_has_ended() {
+async fn after_the_watch_has_ended_catching_up_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let shutdown = CancellationToken::new();
     let path = directory.path().join("tidegate.db");
@@ -124,7 +124,7 @@ async fn a_gap_in_the_invalidations_clears_the_cache() {
 }
 
 #[tokio::test]
-async fn a_purge_reaches_the_other_process_and_only_what_it_names() {
+async fn a_purge_reaches_the_other_process_and_drops_only_what_it_names() {
     let (_directory, one, other) = two().await;
     let pattern = "schedules:acme:*".parse().unwrap();
     one.store.purge(&Purge::Pattern(pattern, None)).await.unwrap();

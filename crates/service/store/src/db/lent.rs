@@ -189,7 +189,7 @@ fn is_refusal(error: &Error) -> bool {
 
 async fn bounded<T>(patience: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(patience, answer).await.unwrap_or_else(|_| {
-        let reason = format!("nothing came of a statement within {} s", patience.as_secs_f64());
+        let reason = format!("no result of a statement within {} s", patience.as_secs_f64());
         Err(Error::Io(io::Error::new(io::ErrorKind::TimedOut, reason)))
     })
 }

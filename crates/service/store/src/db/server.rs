@@ -114,7 +114,7 @@ fn pool(connections: u32, patience: Duration) -> PgPoolOptions {
 
 async fn greet(connection: &mut PgConnection) -> Result<(), Error> {
     if is_follower(connection).await? {
-        return Err(Error::Configuration("this server follows another and can't be written".into()));
+        return Err(Error::Configuration("this server is a replica and can't be written".into()));
     }
     join(connection).await
 }

@@ -16,7 +16,7 @@ pub enum TargetError {
         place: String,
     },
     /// They contain data.
-    #[error("{place} holds data (table {table}); with --replace it is replaced")]
+    #[error("{place} contains data (table {table}); --replace replaces it")]
     NotEmpty {
         /// The file, or the database without its login.
         place: String,
@@ -38,7 +38,7 @@ pub enum TargetError {
         source: std::io::Error,
     },
     /// A row of the backup does not fit its table.
-    #[error("a row of table {table} does not fit it")]
+    #[error("a row does not match table {table}")]
     Misfit {
         /// Name of the table.
         table: &'static str,

@@ -51,7 +51,7 @@ async fn a_backup_has_every_table_and_every_column_of_the_schema() {
         for row in referred.fetch_all(store.writer()).await.unwrap() {
             let other: String = row.get("name");
             let place = |name: &str| TABLES.iter().position(|table| table.name == name);
-            assert!(place(&other) < place(&name), "{name} refers to {other}, which must stand before it");
+            assert!(place(&other) < place(&name), "{name} refers to {other}, which must come before it");
         }
         found.insert(name, columns.iter().map(|row| (row.get("name"), row.get("type"))).collect());
     }

@@ -30,7 +30,7 @@ pub(crate) async fn an_import_goes_on_where_the_last_commit_stands(ground: &Grou
         let chunk = next_chunk(progress.next, 1);
         match store.advance_import("job", &tenant, progress, &chunk).await.unwrap() {
             Advanced::To(next) => progress = next,
-            Advanced::Overtaken => panic!("nobody else is here"),
+            Advanced::Overtaken => panic!("no other worker runs"),
         }
     }
     assert_eq!((progress.imported, progress.rejected), (2, 1));

@@ -44,7 +44,7 @@ pub enum OpenError {
         known: i64,
     },
     /// A migration failed. The schema is unchanged by it.
-    #[error("{path} can't be brought to this version: {source}", path = path.display())]
+    #[error("{path} can't be migrated to this version: {source}", path = path.display())]
     Migration {
         /// Path of the file.
         path: PathBuf,
@@ -86,14 +86,14 @@ pub enum ServerFault {
     #[error("{0}")]
     Store(#[from] StoreError),
     /// The server is a replica of another one.
-    #[error("this server follows another and can't be written")]
+    #[error("this server is a replica and can't be written")]
     Follower,
     /// No schema exists for the tables.
-    #[error("there is no schema for the tables; make that of `search_path`")]
+    #[error("there is no schema for the tables; create that of `search_path`")]
     NoSchema,
     /// The schema contains tables of another program.
     #[error(
-        "schema `{schema}` holds tables of another program; give another database, or a schema by `?options[search_path]=…`"
+        "schema `{schema}` contains tables of another program; set another database, or a schema by `?options[search_path]=…`"
     )]
     Foreign {
         /// Name of the schema.
@@ -110,10 +110,10 @@ pub enum ServerFault {
         known: i64,
     },
     /// A migration failed. The schema is unchanged by it.
-    #[error("it can't be brought to this version: {0}")]
+    #[error("it can't be migrated to this version: {0}")]
     Migration(#[from] MigrateError),
     /// Listening for the commits of other processes failed.
-    #[error("it tells of no changes: {0}")]
+    #[error("it sends no change notifications: {0}")]
     Deaf(#[from] Lost),
 }
 

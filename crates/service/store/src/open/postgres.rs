@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_login_that_is_refused_is_told_at_once_without_it() {
+    async fn a_refused_login_is_reported_at_once_without_the_password() {
         let server = PostgresServer::start(&[]).await;
         let url = server.url().replace("postgres@", "nobody:hunter2@");
         let since = tokio::time::Instant::now();

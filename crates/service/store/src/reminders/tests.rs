@@ -121,7 +121,7 @@ pub(crate) async fn however_many_prepare_and_send_it_a_reminder_is_one(ground: &
     }));
     let sent = sent.await;
     for (number, again) in sent.iter().enumerate() {
-        assert_eq!(again, &sent[number % 12], "told again as it was told then");
+        assert_eq!(again, &sent[number % 12], "the repeated notification is the same");
         assert_eq!(again.mails, 3);
     }
     assert_eq!((told(&one).await.len(), counted(&one).await, pending(&one).await.len()), (12, 12, 0));

@@ -10,6 +10,6 @@ pub(crate) async fn join(connection: &mut PgConnection) -> Result<(), sqlx::Erro
     let joined = JOIN.with_on_postgres(&[]).fetch_one(connection).await?;
     match Row::from(joined).int("taken") {
         Ok(1) => Ok(()),
-        _ => Err(sqlx::Error::Configuration("a restore writes this database; start when it is done".into())),
+        _ => Err(sqlx::Error::Configuration("a restore is writing this database; start after it has ended".into())),
     }
 }

@@ -32,7 +32,7 @@ pub struct Cursor {
 
 /// The text is not a valid cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a cursor of this list; take `next_cursor` of the page before")]
+#[error("not a cursor of this list; use `next_cursor` of the previous page")]
 pub struct CursorError;
 
 impl fmt::Display for Cursor {

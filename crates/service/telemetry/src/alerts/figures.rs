@@ -55,25 +55,25 @@ impl AlertDesk {
 
 impl Collector for AlertFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let told = "Health from 0 to 100; nothing where it isn't known";
+        let told = "Health score from 0 to 100; no sample if it is unknown";
         let mut family = Family::new(&mut encoder, "tidegate_health_score", told, MetricType::Gauge)?;
         if let (_, Some(score)) = self.health {
             family.gauge(&[], u64::from(score))?;
         }
         let mut family =
-            Family::new(&mut encoder, "tidegate_health_status", "1 for the state in force", MetricType::Gauge)?;
+            Family::new(&mut encoder, "tidegate_health_status", "1 for the current state", MetricType::Gauge)?;
         for state in STATES {
             family.gauge(&[("health", state.name())], u64::from(self.health.0 == state))?;
         }
-        let told = "How long ago health was judged; it is each second, and after five nothing is known";
+        let told = "Age of the last health evaluation; health is evaluated each second, and unknown after 5 seconds";
         let mut family = Family::new(&mut encoder, "tidegate_verdict_age_seconds", told, MetricType::Gauge)?;
         family.fraction(&[], self.age.as_secs_f64())?;
-        let told = "Alerts that fire, silenced ones among them";
+        let told = "Firing alerts, including silenced ones";
         let mut family = Family::new(&mut encoder, "tidegate_alerts_firing", told, MetricType::Gauge)?;
         for ((rule, severity), count) in &self.firing {
             family.gauge(&[("rule", rule), ("severity", severity.name())], *count)?;
         }
-        let told = "What was told of alerts, by the way it took and what became of it";
+        let told = "Alert notifications by channel and outcome";
         let mut family = Family::new(&mut encoder, "tidegate_alert_deliveries", told, MetricType::Counter)?;
         let mut deliveries = self.deliveries.iter();
         deliveries.try_for_each(|(way, outcome, count)| family.counter(&[("way", way), ("outcome", outcome)], *count))

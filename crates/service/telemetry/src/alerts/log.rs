@@ -22,7 +22,7 @@ pub(super) fn line(step: &Transition) {
     match (alert.phase, alert.severity) {
         (Phase::Firing, Severity::Critical) => line!(error, "alert: firing"),
         (Phase::Firing, _) => line!(warn, "alert: firing"),
-        (Phase::Expired, _) => line!(warn, "alert: nothing is known of it any more"),
+        (Phase::Expired, _) => line!(warn, "alert: expired, its state is unknown"),
         _ => line!(info, "alert: resolved"),
     }
 }

@@ -44,7 +44,9 @@ pub(super) fn start(
     let context = Context { installation: installation.into(), dashboard: alerts.dashboard.as_deref().map(Arc::from) };
     let channels = channels(alerts, || Mailer::new(settings, installation))?;
     if !alerts.email.is_empty() && settings.email.server.is_none() {
-        tracing::warn!("alerts.email is set and email.url is not: mails about alerts become files in data_dir/outbox");
+        tracing::warn!(
+            "alerts.email is set, but email.url is not: alert mails are written to files in data_dir/outbox"
+        );
     }
     tokio::spawn(warn_of_refused(channels.iter().filter_map(Channel::posts_to).collect()));
     let receivers = channels.into_iter().map(|channel| {

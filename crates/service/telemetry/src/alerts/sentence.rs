@@ -4,25 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use tidegate_model::alert_rules::LIMITS;
-use tidegate_model::alert_rules::standing_rules;
+use tidegate_model::alert_rules::{LIMITS, in_words, standing_rules};
 use tidegate_perfmon::{Alert, BurnRate, Phase};
 
 use super::notice::Notice;
 
-/// Rules whose value is a share.
-const SHARES: [&str; 6] = ["aborted", "cache_misses", "error_rate", "failing_api", "pool_in_use", "slow_statements"];
-/// Rules whose value is a duration in seconds.
-const TIMES: [&str; 5] = ["p99", "pool_stuck", "pool_wait", "slow_api", "slow_query"];
-/// Rules that are either breached or not, whose value has no further information.
-const STATES: [&str; 5] =
-    ["health", "job_store_full", "job_store_unreachable", "queues_without_live_worker", "redis_unavailable"];
-
-/// Built-in rules whose detail is only a remark. The detail of any other rule, of [`LIMITS`] or of
-/// the operator, is the whole sentence.
-static REMARKED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+/// Built-in rules whose sentence does not say for how long they were breached. The sentences of
+/// [`LIMITS`] and of the operator's own rules do.
+static WITHOUT_TIME: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let rules = standing_rules(&BurnRate::standard(OBJECTIVE)).into_iter().map(|rule| rule.id.into_owned());
-    rules.filter(|id| LIMITS.iter().all(|limit| limit.id != id)).collect()
+    rules.filter(|id| LIMITS.iter().all(|limit| limit.id != id) && id != "health").collect()
 });
 /// Any objective, since the names of the rules do not depend on it.
 const OBJECTIVE: f64 = 0.999;
@@ -45,18 +36,19 @@ pub(super) fn title(alert: &Alert) -> String {
     format!("{} {what}", name(alert))
 }
 
-/// Returns the title, the values and the remark.
+/// Returns the title and the sentence of the alert.
 pub(super) fn summary(alert: &Alert) -> String {
     let title = title(alert);
     match alert.phase {
-        Phase::Pending | Phase::Firing => match (figures(alert), remark(alert)) {
-            (None, "") => title,
-            (None, remark) => format!("{title}: {remark}"),
-            (Some(figures), "") => format!("{title}: {figures}"),
-            (Some(figures), remark) => format!("{title}: {figures} ({remark})"),
-        },
+        Phase::Pending | Phase::Firing if !alert.detail.is_empty() => {
+            format!("{title}: {}{}", alert.detail, held(alert))
+        }
+        Phase::Pending | Phase::Firing if alert.value.is_finite() && alert.threshold.is_finite() => {
+            format!("{title}: its value is {}, above {}{}", short(alert.value), short(alert.threshold), held(alert))
+        }
+        Phase::Pending | Phase::Firing => title,
         Phase::Resolved | Phase::Withdrawn => format!("{title}{}", lasted(alert)),
-        Phase::Expired => format!("{title}{}: nothing is known of it any more", lasted(alert)),
+        Phase::Expired => format!("{title}{}: its state is unknown since then", lasted(alert)),
     }
 }
 
@@ -65,27 +57,13 @@ pub(super) fn source(notice: &Notice) -> String {
     format!("Reported by {}.", notice.source.name())
 }
 
-fn figures(alert: &Alert) -> Option<String> {
-    let rule = alert.rule.as_str();
-    let is_sentence = !alert.detail.is_empty() && !REMARKED.contains(rule);
-    if is_sentence || STATES.contains(&rule) || !alert.value.is_finite() || !alert.threshold.is_finite() {
-        return None;
+/// Returns for how long the rule was breached before the alert fired, for example ` for 30s`.
+fn held(alert: &Alert) -> String {
+    let fired = alert.fired_at_unix_ms.filter(|_| WITHOUT_TIME.contains(&alert.rule));
+    match fired.map(|fired| fired.saturating_sub(alert.pending_at_unix_ms) / 1_000) {
+        None | Some(0) => String::new(),
+        Some(seconds) => format!(" for {}", in_words(Duration::from_secs(seconds))),
     }
-    let [value, threshold] = [alert.value, alert.threshold].map(|number| figure(rule, number));
-    Some(format!("{value} exceeds the threshold of {threshold}"))
-}
-
-fn figure(rule: &str, number: f64) -> String {
-    if SHARES.contains(&rule) {
-        return format!("{} %", short(number * 100.0));
-    }
-    if TIMES.contains(&rule) {
-        return if number < 1.0 { format!("{} ms", short(number * 1_000.0)) } else { format!("{} s", short(number)) };
-    }
-    if rule.starts_with("burn_") {
-        return format!("{}×", short(number));
-    }
-    short(number)
 }
 
 /// Formats with two decimal places, without trailing zeros.
@@ -94,23 +72,10 @@ fn short(number: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Returns the part of the detail that does not repeat the values. Health writes `rule: values
-/// (remark)`.
-fn remark(alert: &Alert) -> &str {
-    let detail = alert.detail.as_str();
-    let Some(own) = detail.strip_prefix(alert.rule.as_str()).and_then(|rest| rest.strip_prefix(": ")) else {
-        return detail;
-    };
-    if !own.contains(" threshold of ") {
-        return own;
-    }
-    own.split_once(" (").and_then(|(_, remark)| remark.strip_suffix(')')).unwrap_or_default()
-}
-
 fn lasted(alert: &Alert) -> String {
     let (Some(fired), Some(ended)) = (alert.fired_at_unix_ms, alert.ended_at_unix_ms) else { return String::new() };
     let seconds = Duration::from_secs(ended.saturating_sub(fired) / 1_000);
-    format!(" after {}", humantime::format_duration(seconds.max(Duration::from_secs(1))))
+    format!(" after {}", in_words(seconds.max(Duration::from_secs(1))))
 }
 
 #[cfg(test)]
@@ -122,60 +87,60 @@ mod tests {
         let mut alert = alert(rule, "");
         (alert.value, alert.threshold) = (value, threshold);
         detail.clone_into(&mut alert.detail);
+        alert.pending_at_unix_ms -= 120_000;
         summary(&alert)
     }
 
     #[test]
-    fn figures_have_units_and_stand_once_in_the_sentence() {
-        let health = "error_rate: 0.5 exceeds the threshold of 0.05 (10 of 20 responses within 11s)";
-        for (rule, value, threshold, detail, sentence) in [
+    fn the_sentence_of_a_built_in_rule_says_how_long_it_was_breached() {
+        for (rule, detail, summary) in [
             (
-                "error_rate",
-                0.5,
-                0.05,
-                health,
-                "error_rate is firing: 50 % exceeds the threshold of 5 % (10 of 20 responses within 11s)",
+                "slow_api",
+                "P95 of GET /api/schedules is 2.4 s, above 2 s",
+                "slow_api is firing: P95 of GET /api/schedules is 2.4 s, above 2 s for 2 minutes",
             ),
-            ("pool_wait", 0.25, 0.05, "", "pool_wait is firing: 250 ms exceeds the threshold of 50 ms"),
-            (
-                "p99",
-                2.5,
-                1.0,
-                "p99: 2.5 s exceeds the threshold of 1 s",
-                "p99 is firing: 2.5 s exceeds the threshold of 1 s",
-            ),
-            ("burn_1h", 15.0, 14.4, "", "burn_1h is firing: 15× exceeds the threshold of 14.4×"),
             (
                 "redis_unavailable",
-                1.0,
-                0.5,
-                "redis_unavailable: 1 exceeds the threshold of 0.5",
-                "redis_unavailable is firing",
+                "Redis is unavailable",
+                "redis_unavailable is firing: Redis is unavailable for 2 minutes",
             ),
-            ("health", f64::NAN, 50.0, "p99: 2.5 s", "health is firing: p99: 2.5 s"),
-            ("queue_length", 12.0, 10.0, "", "queue_length is firing: 12 exceeds the threshold of 10"),
+            (
+                "health",
+                "P99 of all responses is 6 s, above 5 s",
+                "health is firing: P99 of all responses is 6 s, above 5 s",
+            ),
+            ("p99", "", "p99 is firing: its value is 6, above 5 for 2 minutes"),
         ] {
-            assert_eq!(firing(rule, value, threshold, detail), sentence);
+            assert_eq!(firing(rule, 6.0, 5.0, detail), summary);
         }
+        assert_eq!(firing("health", f64::NAN, 50.0, ""), "health is firing");
     }
 
     #[test]
-    fn a_detail_that_is_the_sentence_stands_alone() {
+    fn a_sentence_with_a_duration_is_unchanged() {
         for (rule, value, threshold, detail) in [
-            ("few_hits", 0.5, 0.8, "tidegate_redis_hit_ratio: 50 %, below 80 % for 10 minutes"),
-            ("redis_memory", 0.95, 0.9, "memory limit in use on Redis 10.0.0.1: 95 %, above 90 % for 90 seconds"),
+            ("few_hits", 0.5, 0.8, "tidegate_redis_hit_ratio is 50 %, below 80 % for 10 minutes"),
+            (
+                "redis_memory",
+                0.95,
+                0.9,
+                "share of the memory limit in use on Redis 10.0.0.1 is 95 %, above 90 % for 90 seconds",
+            ),
         ] {
             assert_eq!(firing(rule, value, threshold, detail), format!("{rule} is firing: {detail}"));
         }
     }
 
     #[test]
-    fn an_end_says_how_long_it_lasted_and_names_the_subject() {
+    fn the_end_of_an_alert_has_its_duration_and_subject() {
         let mut alert = alert("tenant_anomaly", "acme");
         alert.phase = Phase::Resolved;
         (alert.fired_at_unix_ms, alert.ended_at_unix_ms) = (Some(1_000), Some(91_500));
-        assert_eq!(summary(&alert), "tenant_anomaly of acme is resolved after 1m 30s");
+        assert_eq!(summary(&alert), "tenant_anomaly of acme is resolved after 1 minute 30 seconds");
         alert.phase = Phase::Expired;
-        assert_eq!(summary(&alert), "tenant_anomaly of acme has expired after 1m 30s: nothing is known of it any more");
+        assert_eq!(
+            summary(&alert),
+            "tenant_anomaly of acme has expired after 1 minute 30 seconds: its state is unknown since then"
+        );
     }
 }

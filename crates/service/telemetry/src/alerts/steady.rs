@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silence_lasts_as_long_as_it_was_asked_to_whatever_becomes_of_the_clock() {
+    fn a_silence_lasts_as_requested_even_if_the_clock_changes() {
         for set_to in [3 * DAY, DAY - 10_000, 10 * DAY] {
             let mut alerts = Alerts::new(vec![AlertRule::new("r", Severity::Warning)], 10).unwrap();
             let mut steady = Steady::default();

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_follower_that_is_too_slow_is_told_what_it_lost() {
+    async fn a_follower_that_is_too_slow_gets_a_gap() {
         let stream = Stream::default();
         let mut slow = stream.follow("", &Topic::ALL, Vec::new()).unwrap();
         for _ in 0..BACKLOG + 10 {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_was_asked_for_comes_and_gaps_always() {
+    async fn a_stream_has_the_requested_topics_and_always_gaps() {
         let stream = Stream::default();
         let first = vec![Told::gap(None), Told::health(Health::Healthy, Some(100), None)];
         let mut alerts = stream.follow("", &[Topic::Alerts], first).unwrap();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_an_hour_a_follower_is_told_no_more_and_may_come_back() {
+    async fn a_stream_ends_after_an_hour_and_its_follower_may_reconnect() {
         let stream = Stream::default();
         let mut old = stream.follow("a", &Topic::ALL, Vec::new()).unwrap();
         let began = Instant::now();

@@ -89,7 +89,7 @@ async fn an_alert_resumes_by_its_event_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silenced_alert_is_told_to_nobody_until_its_silence_ends() {
+async fn a_silenced_alert_is_not_sent_until_its_silence_ends() {
     let mut ground = Ground::new();
     for rule in ["job_store_unreachable", "health"] {
         let until_unix_ms = unix_ms() + 3_600_000;
@@ -113,7 +113,7 @@ async fn a_silenced_alert_is_told_to_nobody_until_its_silence_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_is_told_of_an_alert_is_masked() {
+async fn everything_shown_of_an_alert_is_masked() {
     let mut ground = Ground::new();
     let until_unix_ms = unix_ms() + 60_000;
     let reason = "as ada@example.org asked, password=hunter2".to_owned();
@@ -165,9 +165,9 @@ async fn an_alert_about_a_route_names_a_trace_of_that_route() {
         TraceContext::new(0xcccc, 7, true),
     );
     for second in 0..120 {
-        let failing = Reading::new("failing_api", 1.0, 0.05).detail("9 of 9 responses of GET /orders/{id} within 11s");
-        let slow = Reading::new("slow_api", 9.0, 1.0).detail("P95 of GET /orders");
-        let none = Reading::new("slow_query", 9.0, 1.0).detail("P95 of GET /orders");
+        let failing = Reading::new("failing_api", 1.0, 0.05).subject("error rate of GET /orders/{id} within 11 s");
+        let slow = Reading::new("slow_api", 9.0, 1.0).subject("P95 of GET /orders");
+        let none = Reading::new("slow_query", 9.0, 1.0).subject("P95 of GET /orders");
         let health = ground.monitor.evaluate([failing, slow, none]);
         let now = Duration::from_secs(second);
         ground.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &ground.registry, health: &health });

@@ -21,7 +21,7 @@ pub(crate) fn bridge() -> &'static Bridge {
 /// Records the metrics of libraries from now on. Has no effect if a recorder is already installed.
 pub(crate) fn install() {
     if metrics::set_global_recorder(BRIDGE.clone()).is_err() {
-        tracing::debug!("what libraries count was taken in before");
+        tracing::debug!("the recorder of the metrics facade was installed before");
     }
 }
 
@@ -43,7 +43,7 @@ impl Collector for Bridged {
                 BridgedFigure::Gauge(_) => MetricType::Gauge,
                 BridgedFigure::Histogram { .. } => MetricType::Histogram,
             };
-            let help = if help.is_empty() { "Counted by a library" } else { help };
+            let help = if help.is_empty() { "Metric of a library" } else { help };
             let mut encoded = Family::new(&mut encoder, name, help, kind)?;
             for series in family {
                 let labels: Vec<_> =
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_library_counts_is_at_metrics() {
+    fn metrics_of_a_library_are_at_slash_metrics() {
         install();
         install();
         metrics::describe_counter!("mailer.sent_total", "Letters sent");

@@ -44,28 +44,26 @@ impl RecorderFigures {
 impl Collector for RecorderFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        let help =
-            "Look-ups without room for a series of their own: those of `metrics` count nowhere, others in `__other__`";
+        let help = "Lookups beyond the maximum number of series: those of `metrics` are not counted, others count in `__other__`";
         let mut family = Family::new(encoder, "tidegate_perfmon_dropped_series", help, MetricType::Counter)?;
         for (what, count) in self.dropped {
             family.counter(&[("what", what)], count)?;
         }
-        let help = "Figures that were none: not a number, infinite, or negative where that can't be";
+        let help = "Rejected values: not a number, infinite, or negative where that is invalid";
         let mut family = Family::new(encoder, "tidegate_perfmon_rejected", help, MetricType::Counter)?;
         for (what, count) in self.rejected {
             family.counter(&[("what", what)], count)?;
         }
-        let help = "Look-ups of `metrics` by a name that is ours, or is one of another kind";
+        let help = "Lookups of `metrics` with a name that is reserved, or has another type";
         let mut family = Family::new(encoder, "tidegate_perfmon_refused_names", help, MetricType::Counter)?;
         family.counter(&[], self.refused)?;
-        let help = "Time of filing a second's figures into their windows";
+        let help = "Time of a tick, which files the records of a second into their windows";
         Family::new(encoder, "tidegate_perfmon_tick_seconds", help, MetricType::Histogram)?
             .snapshot(&[], &self.overhead.tick)?;
-        let help = "Time of recording a request, one in about 1,024 timed";
+        let help = "Time of recording a request; about one in 1,024 is measured";
         Family::new(encoder, "tidegate_perfmon_record_seconds", help, MetricType::Histogram)?
             .snapshot(&[], &self.overhead.record)?;
-        let help =
-            "Memory of all endpoints, operations and meters with their windows, and of the notes of requests under way";
+        let help = "Memory of all endpoints, operations and meters with their windows, and of the requests in progress";
         Family::new(encoder, "tidegate_perfmon_memory_bytes", help, MetricType::Gauge)?
             .single(self.overhead.bytes as u64)
     }
@@ -81,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_dropped_or_rejected_is_told() {
+    fn dropped_and_rejected_items_are_reported() {
         let registry = Registry::builder().cap(2).build();
         let list = registry.operation_handle(Kind::Database, "schedules.list");
         list.record_secs(f64::NAN);

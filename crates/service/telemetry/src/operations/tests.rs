@@ -64,7 +64,7 @@ async fn called(registry: &Registry) {
         tokio::task::yield_now().await;
     }
     let totals = webhook.totals();
-    assert_eq!(totals.failed, totals.latency.count, "nobody took it");
+    assert_eq!(totals.failed, totals.latency.count, "no receiver accepted it");
     stop.cancel();
     desk.unshared().await;
 }

@@ -39,9 +39,9 @@ impl Signal {
 pub(super) enum Unusable {
     #[error("otlp.endpoint: {0}")]
     Endpoint(String),
-    #[error("otlp.headers: one of them is no header")]
+    #[error("otlp.headers: one of them is not a valid header")]
     Headers,
-    #[error("the client for the collector can't be made: {0}")]
+    #[error("the client for the collector can't be created: {0}")]
     Client(String),
 }
 
@@ -50,7 +50,7 @@ pub(super) enum Unusable {
 enum NotTaken {
     #[error("{}", chain(.0))]
     Unreachable(reqwest::Error),
-    #[error("it answered {0}")]
+    #[error("the collector answered {0}")]
     Refused(StatusCode),
 }
 
@@ -86,7 +86,7 @@ impl Collector {
         self.sending.measure_result(self.try_send(signal, message)).await.map_err(|error| {
             if let Some(unlogged) = self.complaints.count() {
                 let signal = signal.name();
-                tracing::warn!(%error, signal, unlogged, "the collector of otlp.endpoint did not take what was sent");
+                tracing::warn!(%error, signal, unlogged, "the collector of otlp.endpoint did not accept the data");
             }
         })
     }

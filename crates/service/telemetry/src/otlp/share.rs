@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_makes_nothing_be_sent_that_would_not_be() {
+    fn an_unauthenticated_client_cannot_cause_additional_sampling() {
         assert!(!is_sent(0.0, Some((true, true))), "whatever its header says");
         assert!(is_sent(1.0, Some((true, true))) && is_sent(1.0, None));
         assert!(!is_sent(0.0, None));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_a_stranger_chose_is_sent_no_sooner_than_another() {
+    fn a_chosen_trace_id_is_sampled_no_more_often_than_others() {
         let sent = |share: f64, ids: &mut dyn Iterator<Item = u128>| {
             let share = Share::new(share, Key([7; 32]));
             ids.filter(|&id| asks(&share, id, Some((true, true)))).count()

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_and_what_is_sent_is_bounded_in_bytes_however_long_the_texts_are() {
+    async fn pending_and_sent_bytes_are_bounded_for_any_length_of_texts() {
         let outlet = crowded(2_100, 60_000);
         let waiting = outlet.waiting.load(Ordering::Relaxed);
         assert!(waiting <= WAITING_BYTES && waiting > WAITING_BYTES - HEAVIEST, "{waiting}");

@@ -41,7 +41,7 @@ fn a_statement_is_a_span_below_its_request_and_shows_no_literal() {
         own
     });
 
-    let mut queue = OUTLET.get().and_then(|outlet| outlet.take_queue()).expect("nobody sends yet");
+    let mut queue = OUTLET.get().and_then(|outlet| outlet.take_queue()).expect("no task sends yet");
     let mut spans = Vec::new();
     while let Ok(Item::Ended(mut span)) = queue.try_recv() {
         gate::pass(&mut span);

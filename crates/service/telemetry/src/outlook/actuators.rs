@@ -20,7 +20,7 @@ pub struct CacheRoom {
 
 impl CacheRoom {
     /// Makes it for a cache that was built with `configured` bytes.
-    #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ bytes of memory")]
+    #[expect(clippy::cast_precision_loss, reason = "no machine has 2⁵³ bytes of memory")]
     pub fn new(cache: TieredCache, configured: u64) -> Self {
         Self { cache, configured: configured as f64 }
     }
@@ -31,7 +31,7 @@ impl Actuator for CacheRoom {
         "cache:l1"
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵³ bytes of memory")]
+    #[expect(clippy::cast_precision_loss, reason = "no machine has 2⁵³ bytes of memory")]
     fn now(&self) -> f64 {
         let l1 = self.cache.stats().tiers.into_iter().find_map(|tier| tier.capacity);
         l1.map_or(self.configured, |bytes| bytes as f64)

@@ -17,14 +17,14 @@ impl OutlookWatch {
         for told in &news.anomalies {
             let item = self.told_of_anomaly(told);
             let (side, value, usual) = (&told.anomaly.side, told.anomaly.value, told.anomaly.usual);
-            tracing::warn!(figure = %told.name, ?side, value, usual, "a figure left its own past");
+            tracing::warn!(figure = %told.name, ?side, value, usual, "a metric has an anomaly");
             desk.announce(Topic::Outlook, "anomaly", &item);
         }
         for near in &news.near {
             let Near { name, value, limit, reach } = near;
             let InMinutes { expected, latest, .. } = reach;
             let latest = latest.unwrap_or(*expected);
-            tracing::warn!(figure = %name, value, limit, expected, latest, "a figure reaches its limit in so many minutes");
+            tracing::warn!(figure = %name, value, limit, expected, latest, "a metric is forecast to reach its limit; `expected` and `latest` are minutes");
             let item = json!({"name": name, "value": value, "limit": limit, "reach": reach});
             desk.announce(Topic::Outlook, "forecast", &item);
         }

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_that_leak_tell_when_they_run_out_and_those_that_fall_do_not() {
+    fn leaking_descriptors_have_a_time_of_exhaustion_and_falling_ones_do_not() {
         let judged = Judged::new(&check_with(&[]).unwrap().performance);
         let process = ProcessReading { max_descriptors: Some(1_000), ..ProcessReading::take().unwrap() };
         let limit = judged.of("process.open_descriptors", Some(&process)).unwrap();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_limited_is_what_health_is_judged_by() {
+    fn figures_with_a_limit_are_those_that_health_is_judged_by() {
         let settings = check_with(&[("TIDEGATE_PERFORMANCE_P99", "2s")]).unwrap().performance;
         let judged = Judged::new(&settings);
         assert_eq!(judged.of("http.p99_ms", None).map(|limit| limit.value), Some(2_000.0));

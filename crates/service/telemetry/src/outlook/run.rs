@@ -1,4 +1,4 @@
-//! Runs the watch once a minute, and takes back changes.
+//! Runs the watch once a minute, and reverts changes.
 
 use std::sync::Arc;
 use std::time::Duration;

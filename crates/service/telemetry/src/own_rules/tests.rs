@@ -26,12 +26,12 @@ fn each_series_that_a_rule_covers_is_compared() {
     let expected = [("queue=email".to_owned(), Some(false), 3.0), ("queue=import".to_owned(), Some(true), 612.0)];
     assert_eq!(observed(&all, now), expected);
     let detail = all.observations(now).remove(1).detail;
-    assert_eq!(detail, "tidegate_queue_length (queue=import): 612, above 500 for 2 minutes");
+    assert_eq!(detail, "tidegate_queue_length (queue=import) is 612, above 500 for 2 minutes");
 
     let one = rules("mine: tidegate_queue_length{queue!=import} < 5");
     one.take(QUEUES, now);
     assert_eq!(observed(&one, now), [("queue=email".to_owned(), Some(true), 3.0)]);
-    assert_eq!(one.observations(now)[0].detail, "tidegate_queue_length (queue=email): 3, below 5");
+    assert_eq!(one.observations(now)[0].detail, "tidegate_queue_length (queue=email) is 3, below 5");
 }
 
 #[test]
@@ -105,7 +105,7 @@ async fn a_rule_on_a_metric_of_the_node_fires_and_clears() {
     ground.broker.pause("email").await.unwrap();
     assert_eq!(read(100).await, "firing");
     let alert = ground.alert("mine", "queue=email").unwrap();
-    assert_eq!(alert["detail"], "tidegate_queue_paused (queue=email): 1, above 0 for 30 seconds");
+    assert_eq!(alert["detail"], "tidegate_queue_paused (queue=email) is 1, above 0 for 30 seconds");
     assert_eq!(alert["severity"], "critical");
     ground.broker.resume("email").await.unwrap();
     assert_eq!(read(200).await, "resolved");

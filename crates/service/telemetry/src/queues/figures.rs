@@ -39,8 +39,8 @@ pub(super) struct QueueReading {
 type Gauge = (&'static str, &'static str, fn(&QueueReading) -> u64);
 
 const GAUGES: &[Gauge] = &[
-    ("tidegate_queue_length", "Jobs that wait to be run now", |queue| queue.counts.ready),
-    ("tidegate_queue_paused", "1 while workers take nothing", |queue| u64::from(queue.counts.paused)),
+    ("tidegate_queue_length", "Jobs that are ready to run", |queue| queue.counts.ready),
+    ("tidegate_queue_paused", "1 while the queue is paused", |queue| u64::from(queue.counts.paused)),
     ("tidegate_queue_workers", "Workers that serve the queue", |queue| queue.workers),
 ];
 
@@ -48,14 +48,18 @@ const GAUGES: &[Gauge] = &[
 type Counter = (&'static str, &'static str, fn(&QueueRuns) -> &AtomicU64);
 
 const COUNTERS: &[Counter] = &[
-    ("tidegate_job_leases_lost", "Running jobs whose lease went to someone else", |runs| &runs.leases_lost),
-    ("tidegate_job_stale_acks", "Settlements of this process that came too late", |runs| &runs.stale_acks),
-    ("tidegate_job_acks_abandoned", "Settlements that could not be delivered before the lease ended", |runs| {
+    ("tidegate_job_leases_lost", "Running jobs whose lease was taken over by another worker", |runs| &runs.leases_lost),
+    ("tidegate_job_stale_acks", "Acknowledgements of this process that came after the lease had ended", |runs| {
+        &runs.stale_acks
+    }),
+    ("tidegate_job_acks_abandoned", "Acknowledgements that could not be delivered before the lease ended", |runs| {
         &runs.acks_abandoned
     }),
-    ("tidegate_job_reclaims", "Expired leases that this process took back", |runs| &runs.reclaimed),
-    ("tidegate_job_unknown_kinds", "Jobs put off because no handler here knows them", |runs| &runs.unknown_kinds),
-    ("tidegate_job_store_failures", "Exchanges with the job store that failed", |runs| &runs.broker_failures),
+    ("tidegate_job_reclaims", "Expired leases that this process reclaimed", |runs| &runs.reclaimed),
+    ("tidegate_job_unknown_kinds", "Jobs postponed because this process has no handler for their kind", |runs| {
+        &runs.unknown_kinds
+    }),
+    ("tidegate_job_store_failures", "Failed requests to the job store", |runs| &runs.broker_failures),
 ];
 
 impl Collector for QueueFigures {
@@ -74,7 +78,7 @@ impl QueueFigures {
             }
         }
         let name = "tidegate_queue_oldest_job_seconds";
-        let help = "Time since the oldest job became ready that waits to be run, 0 without one";
+        let help = "Time that the oldest ready job has waited; 0 without one";
         let mut family = Family::new(encoder, name, help, MetricType::Gauge)?;
         for queue in &self.queues {
             let age = queue.counts.oldest_ready_age.unwrap_or_default();
@@ -90,7 +94,7 @@ impl QueueFigures {
     }
 
     fn totals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Runs by how they ended; counted in the job store, so the same from every process";
+        let help = "Runs by outcome; counted in the job store, so every process reports the same";
         let mut family = Family::new(encoder, "tidegate_jobs", help, MetricType::Counter)?;
         for QueueReading { queue, counts, .. } in &self.queues {
             let outcomes = [
@@ -104,13 +108,12 @@ impl QueueFigures {
                 family.counter(&[("queue", queue), ("outcome", outcome)], count)?;
             }
         }
-        let help = "Jobs put back into the line after a crash of Redis had left them in no state";
+        let help = "Jobs put back into the queue after a crash of Redis had left them without a state";
         let mut family = Family::new(encoder, "tidegate_queue_recovered", help, MetricType::Counter)?;
         for QueueReading { queue, counts, .. } in &self.queues {
             family.counter(&[("queue", queue)], counts.recovered_total)?;
         }
-        let help =
-            "Results, lines of logs, checkpoints and messages of progress not stored because the job store was full";
+        let help = "Results, log lines, checkpoints and progress messages not stored because the job store was full";
         let mut family = Family::new(encoder, "tidegate_queue_dropped", help, MetricType::Counter)?;
         for QueueReading { queue, counts, .. } in &self.queues {
             family.counter(&[("queue", queue)], counts.dropped_total)?;
@@ -122,7 +125,7 @@ impl QueueFigures {
 impl Collector for RunFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        let help = "Requests and exchanges of this process that a full job store refused";
+        let help = "Requests of this process that a full job store refused";
         let mut family = Family::new(encoder, "tidegate_job_store_full", help, MetricType::Counter)?;
         family.counter(&[], self.found_full)?;
         for (name, help, count) in COUNTERS {
@@ -132,7 +135,7 @@ impl Collector for RunFigures {
             }
         }
         let kinds: Vec<_> = self.runs.iter().map(|(queue, runs)| (queue, runs.kinds())).collect();
-        let help = "Runs of this process by kind and how they ended";
+        let help = "Runs of this process by kind and outcome";
         let mut family = Family::new(encoder, "tidegate_job_runs", help, MetricType::Counter)?;
         for (queue, kinds) in &kinds {
             for (kind, runs) in kinds {
@@ -141,12 +144,12 @@ impl Collector for RunFigures {
                 }
             }
         }
-        let help = "Time that jobs were ready before a worker of this process took them";
+        let help = "Time that jobs waited before a worker of this process started them";
         let mut family = Family::new(encoder, "tidegate_job_wait_seconds", help, MetricType::Histogram)?;
         for (queue, runs) in &self.runs {
             family.histogram(&[("queue", queue)], &runs.wait.total())?;
         }
-        let help = "Time that handlers of this process took";
+        let help = "Duration of the handlers of this process";
         let mut family = Family::new(encoder, "tidegate_job_run_seconds", help, MetricType::Histogram)?;
         for (queue, kinds) in &kinds {
             for (kind, runs) in kinds {

@@ -73,25 +73,25 @@ mod tests {
                 "dead_letters",
                 |counts| counts.dead = 12,
                 |counts| counts.dead = 10,
-                "dead letters of queue email: 12, above 10 for 2 minutes",
+                "number of dead letters of queue email is 12, above 10 for 2 minutes",
             ),
             (
                 "backlog",
                 |counts| counts.ready = 1_001,
                 |counts| counts.ready = 1_000,
-                "waiting jobs of queue email: 1001, above 1000 for 2 minutes",
+                "number of waiting jobs of queue email is 1001, above 1000 for 2 minutes",
             ),
             (
                 "oldest_job",
                 |counts| counts.oldest_ready_age = Some(Duration::from_secs(301)),
                 |counts| counts.paused = true,
-                "time that the oldest job of queue email has waited: 5 minutes 1 second, above 5 minutes for 1 minute",
+                "wait of the oldest job of queue email is 5 minutes 1 second, above 5 minutes for 1 minute",
             ),
             (
                 "job_failures",
                 |counts| (counts.completed_total, counts.retried_total, counts.failed_total) = (36, 3, 2),
                 |counts| counts.completed_total = 100,
-                "runs of queue email that failed within 5 minutes: 12.2 %, above 10 % for 1 minute",
+                "share of failed runs of queue email within 5 minutes is 12.2 %, above 10 % for 1 minute",
             ),
         ];
         for (rule, worsen, improve, sentence) in cases {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_changed_rule_judges_what_the_job_store_says() {
+    async fn a_changed_rule_applies_to_the_figures_of_the_job_store() {
         let (ground, mut from) = (ground("backlog: > 2 for 10s critical, dead_letters: off").await, 0);
         tokio::time::resume();
         let job = || NewJob::new("k", &serde_json::json!(1), EnqueueOptions::new(), 10).unwrap();
@@ -137,7 +137,7 @@ mod tests {
         read(&ground, &mut from, 3, &counts).await;
         let alert = ground.alert("backlog", "email").unwrap();
         assert_eq!((&alert["phase"], &alert["severity"]), (&"firing".into(), &"critical".into()), "{alert}");
-        assert_eq!(alert["detail"], "waiting jobs of queue email: 3, above 2 for 10 seconds");
+        assert_eq!(alert["detail"], "number of waiting jobs of queue email is 3, above 2 for 10 seconds");
         assert_eq!(ground.phase("dead_letters", "email"), "", "it is off");
         tokio::time::resume();
         ground.broker.drain("email", 10).await.unwrap();

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits;
 use super::samples::{PERIOD, Samples, float};
-use crate::reading::is_so;
 
 /// Recent events per second.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -91,7 +90,9 @@ impl RateWatch {
             (jobs > 0).then(|| format!("{queue}: {jobs}"))
         };
         let recovered: Vec<String> = samples.iter().filter_map(in_queue).collect();
-        let reading = is_so("jobs_recovered", !recovered.is_empty()).taken_ago(read_at.elapsed());
+        let sentence = "jobs were recovered after a crash of Redis had torn its append-only file";
+        let reading = Reading::condition("jobs_recovered", !recovered.is_empty(), sentence);
+        let reading = reading.taken_ago(read_at.elapsed());
         Some(if recovered.is_empty() { reading } else { reading.detail(recovered.join(", ")) })
     }
 }

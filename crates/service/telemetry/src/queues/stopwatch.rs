@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_are_told_from_days_and_bounds_are_exact() {
+    fn hours_and_days_are_distinguished_and_bounds_are_exact() {
         let (_, registry, watch) = watch();
         for ms in [0, 1, 5, 6, 3_600_000, 86_400_000] {
             watch.record(Duration::from_millis(ms));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recent_ends() {
+    fn recent_times_are_forgotten_after_two_periods() {
         let (clock, registry, watch) = watch();
         let pass = |time: Duration| {
             for _ in 0..time.as_secs() {

@@ -83,7 +83,7 @@ impl Rewrites {
             return Ok(false);
         }
         match queue.rewrite_append_only_file(address).await {
-            Ok(()) => tracing::info!(server = address, "Redis writes its append-only file anew"),
+            Ok(()) => tracing::info!(server = address, "Redis rewrites its append-only file"),
             Err(error) if error.to_string().contains("already in progress") => {}
             Err(error) => return Err(error),
         }

@@ -24,7 +24,7 @@ async fn rewrites(server: &Server) -> Option<String> {
 }
 
 #[tokio::test]
-async fn each_run_of_a_server_is_asked_once_for_a_clean_file() {
+async fn each_run_of_a_server_is_checked_once_for_a_torn_file() {
     let mut server = Server::start().await;
     let first = watch(&server, true).await;
     if first.redis.queue().info().await.iter().all(|server| server.keeps_torn_scripts.is_none()) {
@@ -54,7 +54,7 @@ async fn each_run_of_a_server_is_asked_once_for_a_clean_file() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_the_mark_is_asked_at_a_later_look() {
+async fn a_server_that_refuses_the_mark_is_queried_at_a_later_reading() {
     let server = Server::start().await;
     let watch = watch(&server, true).await;
     if watch.redis.queue().info().await.iter().all(|server| server.keeps_torn_scripts.is_none()) {

@@ -16,9 +16,9 @@ pub(super) fn warnings_of(servers: &[NodeInfo]) -> BTreeSet<String> {
 
 fn name_of(warning: &Warning) -> &'static str {
     match warning {
-        Warning::Memory { .. } => "more than 90 % of its memory limit are in use",
-        Warning::Processor { .. } => "it uses more than 75 % of a core",
+        Warning::Memory { .. } => "more than 90 % of its memory limit is in use",
+        Warning::Processor { .. } => "it uses more than 75 % of a CPU core",
         Warning::Clients { .. } => "more than 10,000 connections are open",
-        _ => "it wants to be looked at",
+        _ => "it needs attention",
     }
 }

@@ -21,21 +21,25 @@ pub(super) struct Figures {
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family =
-            Family::new(&mut encoder, "tidegate_db_statements", "Statements that have run", MetricType::Counter)?;
+        let mut family = Family::new(
+            &mut encoder,
+            "tidegate_db_statements",
+            "Database statements that have run",
+            MetricType::Counter,
+        )?;
         for (database, times) in &self.times {
             family.counter(&[("database", database)], times.count)?;
         }
         let mut family = Family::new(
             &mut encoder,
             "tidegate_db_statement_duration_seconds",
-            "Time of a statement in the database, until its last row was taken",
+            "Time of a statement in the database until its last row was read",
             MetricType::Histogram,
         )?;
         for (database, times) in &self.times {
             family.histogram(&[("database", database)], times)?;
         }
-        let repeated = "Statements of a shape that one request ran more often than `performance.n_plus_one`";
+        let repeated = "Statements that one request repeated more often than `performance.n_plus_one`";
         Family::new(&mut encoder, "tidegate_db_repeated_statements", repeated, MetricType::Counter)?
             .counter(&[], self.repeated)
     }

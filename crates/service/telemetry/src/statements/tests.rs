@@ -140,7 +140,7 @@ async fn the_log_never_holds_a_literal() {
 }
 
 #[tokio::test]
-async fn six_alike_in_one_request_are_told() {
+async fn six_equal_statements_in_one_request_are_reported() {
     let (heard, directory) = (&*HEARD, tempfile::tempdir().unwrap());
     let pool = pool(&directory).await;
     for (table, alike) in [("many_alike", 6), ("few_alike", 5)] {
@@ -168,7 +168,7 @@ async fn six_alike_in_one_request_are_told() {
 }
 
 #[tokio::test]
-async fn what_a_request_spawns_in_its_span_counts_as_its_own() {
+async fn tasks_spawned_in_the_span_of_a_request_belong_to_it() {
     let (heard, directory) = (&*HEARD, tempfile::tempdir().unwrap());
     let pool = pool(&directory).await;
     run(&pool, "CREATE TABLE spawned (x)").await;

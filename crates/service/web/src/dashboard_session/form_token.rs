@@ -12,7 +12,7 @@ use crate::pages_key::PagesKey;
 
 /// Cookie in place of a session: before the login, and if none is needed.
 const NONCE: &str = "tidegate_form";
-/// What the signature of a form is for.
+/// Purpose of the signature of a form.
 const PURPOSE: &str = "form";
 
 /// The value that a form has to send back. It is bound to the browser's cookie.

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenants_quota_on_trial_refuses_nobody_where_it_can_not_decide() {
+    fn a_tenants_quota_in_shadow_mode_refuses_no_client_without_a_decision() {
         let failed = || Err(CheckError::Full { max_keys: 1 });
         assert!(matches!(obeyed(LimitMode::Shadow, failed()), Ok(None)));
         assert!(obeyed(LimitMode::On, failed()).is_err());

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_front_what_is_no_client_is_refused() {
+    fn the_front_limiter_refuses_invalid_keys() {
         for key in [
             "203.0.113.0/24",
             " 203.0.113.10",

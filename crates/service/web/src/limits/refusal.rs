@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_can_not_be_counted_is_told_when_to_come_back() {
+    fn a_client_that_cannot_be_counted_gets_a_retry_time() {
         let away = tidegate_ratelimit::StoreError::new("away").transient();
         for error in [CheckError::Full { max_keys: 1 }, CheckError::Store(away)] {
             let response = refuse(Rejection::Failed { limiter: "auth", error: &error });

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_found_at_the_bottom() {
+    fn a_transient_cause_is_found_at_the_end_of_the_chain() {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         let enqueue = || EnqueueError::from(broken(true));
         let passing: [&(dyn Error + 'static); 8] = [
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_is_kept_for_the_log_and_not_told() {
+    fn the_cause_is_logged_and_not_sent_to_the_client() {
         for transient in [true, false] {
             let response = Problem::from(broken(transient)).into_response();
             let problem = response.extensions().get::<Problem>().unwrap();

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_memory_does_not_hold_stays_behind_what_it_does() {
+    fn keys_absent_from_memory_follow_those_present() {
         let mut list = HotList::new(keys(&["a", "b", "c"]), 10, 0);
         assert_eq!(names(list.update(keys(&[]), 0)), ["a", "b", "c"], "all loads failed");
         assert_eq!(names(list.update(keys(&["d", "b"]), 9)), ["d", "b", "a", "c"]);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failed_loads_answer_nobody() {
+    async fn failed_loads_do_not_count_as_answers() {
         use tidegate_cache::{Fill, TtlClass};
         let cache = TieredCache::builder().build();
         let texts = cache.typed::<String>(TtlClass::API);

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_rules_are_dear_keeps_nobody_waiting() {
+    fn a_tenant_with_expensive_rules_delays_no_other() {
         // Each is searched through a hundred thousand seconds. All of them would take hours.
         let never = "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30";
         let mut due = vec![schedule("hostile", never); 20_000];

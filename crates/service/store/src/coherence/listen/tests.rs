@@ -35,7 +35,7 @@ async fn two() -> (PostgresServer, Relay, Process, Process) {
 }
 
 #[tokio::test]
-async fn what_another_process_commits_is_heard_and_nothing_else() {
+async fn only_data_that_another_process_changed_is_dropped() {
     let (_server, _relay, one, other) = two().await;
     for _ in 0..20 {
         other.remember().await;
@@ -115,7 +115,7 @@ async fn a_commit_is_heard_promptly() {
 }
 
 #[tokio::test]
-async fn many_callers_share_the_clearing_and_whoever_asks_after_the_end_is_told() {
+async fn many_callers_share_the_clearing_and_later_callers_get_an_error() {
     let server = PostgresServer::start(&[]).await;
     let shutdown = CancellationToken::new();
     let cache = TieredCache::builder().build();

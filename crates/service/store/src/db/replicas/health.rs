@@ -74,7 +74,7 @@ impl ReplicaHealth {
         let mut state = self.state();
         (state.failed, state.has_all_before) = (Some(Instant::now()), None);
         if !std::mem::replace(&mut state.is_told, true) {
-            tracing::warn!(%error, "the replica {} is not read for now, the primary in its place", self.place);
+            tracing::warn!(%error, "the replica {} is not read for now; the primary is read instead", self.place);
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) async fn done(replica: &Replica) -> Option<i64> {
     }
     match position(&replica.connections, &DONE).await {
         Ok(Some(done)) => return Some(done),
-        Ok(None) => replica.health.failed(&Error::Configuration("this server follows no other any more".into())),
+        Ok(None) => replica.health.failed(&Error::Configuration("this server is no longer a replica".into())),
         Err(error) if replica.is_only_busy(&error) => {}
         Err(error) => replica.health.failed(&error),
     }

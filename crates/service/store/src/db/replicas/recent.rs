@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_changed_is_known_by_its_tag_and_by_everything() {
+    fn a_change_is_recorded_under_its_tag_and_under_all() {
         let (start, step) = (Instant::now(), Duration::from_millis(1));
         let (one, other) = (Tag::new("one"), Tag::new("other"));
         let mut recent = Recent::new(start);

@@ -28,7 +28,7 @@ pub(super) const NAMES: [&str; MOST_REPLICAS] = [
     "app-replica-8",
 ];
 
-/// What all replicas of a server share. Cheap to clone.
+/// State that all replicas of a server share. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Common {
     pub(super) cut_off: Arc<CutOff>,
@@ -84,9 +84,9 @@ impl Replica {
 /// Checks that the server is a replica and has the tables of the expected installation.
 async fn greet(connection: &mut PgConnection, installation: Option<&String>) -> Result<(), Error> {
     let refused = |why: &'static str| Err(Error::Configuration(why.into()));
-    let Some(installation) = installation else { return refused("the primary was not reached yet") };
+    let Some(installation) = installation else { return refused("the primary has not been reached yet") };
     if !is_follower(connection).await? {
-        return refused("this server follows no other; a replica is wanted");
+        return refused("this server is not a replica");
     }
     let found: String = sqlx::query_scalar("SELECT id FROM installation").fetch_one(connection).await?;
     if found == *installation { Ok(()) } else { refused("this server has the tables of another installation") }

@@ -58,7 +58,7 @@ impl Watch {
         // position.
         let Ok(Some(said)) = said(&self.primary).await else { return };
         if done > said {
-            replica.health.failed(&Error::Configuration("this server has what the primary never said".into()));
+            replica.health.failed(&Error::Configuration("this server has data that the primary never sent".into()));
         } else if let Some((at, _)) = self.marks.iter().rev().find(|(_, said)| *said <= done) {
             replica.health.has_come_to(*at);
         }

@@ -99,7 +99,7 @@ impl Own {
                 unreported = others.len() - room,
                 most = MOST,
                 unlogged,
-                "more alerts fire than a process reports: receivers are not sent the others"
+                "more alerts fire than a process reports: the others are not sent to receivers"
             );
         }
         reported.extend(others.into_iter().take(room));

@@ -87,7 +87,7 @@ impl Task {
         }
         if timeout(FAREWELL, self.leave()).await.is_err() {
             tracing::debug!(
-                "the place of the process that sends alerts was not given back: it falls to another in time"
+                "the lease of the process that sends alerts was not released: another process takes it over when it expires"
             );
         }
     }
@@ -113,7 +113,7 @@ impl Task {
                     tracing::warn!(
                         error,
                         unlogged,
-                        "alerts can't be shared with other processes: the database is away"
+                        "alerts can't be shared with other processes: the database is unavailable"
                     );
                 }
             }
@@ -210,7 +210,7 @@ impl Task {
                 }
                 sender = AlertSender { holder: process.clone(), name, turn: sender.turn + 1, ..sender };
                 if claim == Claim::Take {
-                    tracing::info!("this process sends the alerts of all processes from now on");
+                    tracing::info!("this process now sends the alerts of all processes");
                     self.lease_receivers(now);
                     self.take_over(&sender).await?;
                 }
@@ -236,7 +236,7 @@ impl Task {
                 match serde_json::from_str(&body) {
                     Ok(notice) => receiver.push(Arc::new(notice), Some(number)),
                     Err(error) => {
-                        tracing::warn!(number, %error, "a notice of another version can't be read, and is not sent");
+                        tracing::warn!(number, %error, "a notice of another version can't be read and is not sent");
                     }
                 }
             }
@@ -261,7 +261,7 @@ impl Task {
         }
         let (mut changes, mut notices) = (Vec::new(), Vec::new());
         for (rule, subject) in unreadable {
-            tracing::warn!(rule, subject, "an alert of another version can't be read, and is removed");
+            tracing::warn!(rule, subject, "an alert of another version can't be read and is removed");
             changes.push(StateChange::Remove { rule, subject });
         }
         for Merged { change, step } in merged {
@@ -341,7 +341,7 @@ impl Task {
             Ok::<_, StoreError>(())
         };
         if let Err(error) = left.await {
-            tracing::debug!(%error, "the place of the process that sends alerts was not given back");
+            tracing::debug!(%error, "the lease of the process that sends alerts was not released");
         }
     }
 }

@@ -44,7 +44,7 @@ mod tests {
     use crate::alerts::test_alert::{alert, notice};
 
     #[test]
-    fn a_mail_says_in_its_subject_what_fires() {
+    fn the_subject_of_a_mail_names_the_alert() {
         let context = Context { installation: "cafe".into(), dashboard: Some("https://example.com/dashboard".into()) };
         let mail = mail(&["ops@example.com".to_owned()], &notice(alert("p99", "a\r\nBcc: x@example.org")), &context);
         assert_eq!(mail.subject, "[Tidegate critical] p99 of a  Bcc: x@example.org is firing");

@@ -13,9 +13,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 pub(super) enum Failure {
     #[error(transparent)]
     NotPosted(#[from] webhook::Failure),
-    #[error("the answer is {status}")]
+    #[error("the receiver answered {status}")]
     Answer { status: u16, retry_after: Option<Duration> },
-    #[error("it can't be written as JSON")]
+    #[error("the alert can't be written as JSON")]
     NotWritten(#[from] serde_json::Error),
     #[error(transparent)]
     NotMailed(#[from] SendError),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_final_and_a_receiver_in_trouble_is_tried_again_when_it_says() {
+    fn a_refusal_is_final_and_an_unavailable_receiver_is_retried_when_it_says() {
         for status in [400, 401, 403, 404, 410, 422] {
             assert_eq!(answer(status, Some(1)), Next::GiveUp, "{status}");
         }

@@ -79,7 +79,7 @@ mod tests {
         let opened = event(&notice(alert.clone()), &context, "routing");
         assert_eq!((&opened["routing_key"], &opened["event_action"]), (&json!("routing"), &json!("trigger")));
         let payload = &opened["payload"];
-        assert_eq!(payload["summary"], "p99 is firing: 1 s exceeds the threshold of 500 ms");
+        assert_eq!(payload["summary"], "p99 is firing: its value is 1, above 0.5");
         assert_eq!(
             (&payload["severity"], &payload["source"]),
             (&json!("critical"), &json!("tidegate-api 7c0f6b0e on node-1"))

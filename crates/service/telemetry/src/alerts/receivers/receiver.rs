@@ -197,7 +197,7 @@ impl Receiver {
     fn log(&self, Waiting { notice, .. }: &Waiting, failure: &Failure, is_given_up: bool) {
         let (way, event, rule) = (self.way(), &notice.event, &notice.step.alert.rule);
         if is_given_up {
-            tracing::error!(way, event, rule, reason = %failure, "an alert was given up: its receiver did not take it");
+            tracing::error!(way, event, rule, reason = %failure, "an alert was given up: its receiver did not accept it");
         } else if let Some(unlogged) = self.failures.count() {
             tracing::warn!(way, event, rule, reason = %failure, unlogged, "an alert did not reach its receiver");
         }

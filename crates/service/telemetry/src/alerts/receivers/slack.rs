@@ -50,14 +50,14 @@ mod tests {
     use crate::alerts::test_alert::{alert, notice};
 
     #[test]
-    fn a_text_says_what_and_where_and_can_mention_nobody() {
+    fn a_text_names_alert_and_source_and_mentions_no_user() {
         let mut alert = alert("tenant_anomaly", "<!channel>");
         "a & b".clone_into(&mut alert.detail);
         let context = Context { installation: "cafe".into(), dashboard: Some("https://example.com/dashboard".into()) };
         assert_eq!(
             text(&notice(alert), &context),
-            ":rotating_light: *critical*: tenant_anomaly of &lt;!channel&gt; is firing: 1 exceeds the threshold of 0.5 \
-             (a &amp; b). Reported by tidegate-api 7c0f6b0e on node-1. <https://example.com/dashboard|Dashboard>"
+            ":rotating_light: *critical*: tenant_anomaly of &lt;!channel&gt; is firing: a &amp; b. \
+             Reported by tidegate-api 7c0f6b0e on node-1. <https://example.com/dashboard|Dashboard>"
         );
     }
 }

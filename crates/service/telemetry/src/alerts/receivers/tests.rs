@@ -45,7 +45,7 @@ async fn a_private_address_is_refused_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn failures_are_told_apart_and_never_name_the_url() {
+async fn failures_are_distinguished_and_never_contain_the_url() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = gone.local_addr().unwrap();
     drop(gone);
@@ -113,7 +113,7 @@ async fn a_refusal_is_given_up_at_once_and_what_waits_behind_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_receiver_with_too_much_to_do_is_left_alone_for_as_long_as_it_says() {
+async fn an_overloaded_receiver_gets_nothing_until_its_retry_after() {
     let (url, bodies) = receiver(&[429]).await;
     let (receiver, progress) = started(webhook(&url, true));
     let begun = tokio::time::Instant::now();

@@ -149,7 +149,7 @@ fn missing(items: &serde_json::Value, columns: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_member_of_what_is_shown_is_a_column() {
+async fn each_member_of_the_json_is_a_column() {
     let mut house = House::new("on");
     // The last minutes differ from the others, so that there is an item of each kind.
     while house.minute < 70 {
@@ -191,7 +191,7 @@ async fn each_member_of_what_is_shown_is_a_column() {
 }
 
 #[tokio::test]
-async fn anomalies_advice_and_changes_are_told_once_to_whoever_follows() {
+async fn anomalies_advice_and_changes_are_sent_once_to_each_follower() {
     let mut house = House::new("on");
     let latest = Arc::new(Latest::new(&house.registry));
     let desk = AlertDesk::new(&AlertSettings::default(), &house.registry, latest);
@@ -211,7 +211,7 @@ async fn anomalies_advice_and_changes_are_told_once_to_whoever_follows() {
     let of = |name: &str| told.iter().filter(|(event, _)| *event == name).map(|(_, data)| data).collect::<Vec<_>>();
     let advice = of("advice");
     let room = advice.iter().filter(|advice| advice["id"] == "more-room").count();
-    assert_eq!(room, 1, "what goes on is told once: {advice:?}");
+    assert_eq!(room, 1, "continuing advice is sent once: {advice:?}");
     assert!(of("change").iter().any(|change| change["outcome"]["state"] == "on_trial"), "{told:?}");
     let anomalies = of("anomaly");
     assert!(anomalies.iter().any(|anomaly| anomaly["name"] == "http.requests_per_minute"), "{told:?}");
@@ -229,7 +229,7 @@ fn advice_that_was_forgotten_is_news_again() {
 }
 
 #[tokio::test]
-async fn what_is_told_of_a_minute_is_what_happened_in_it() {
+async fn the_signals_of_a_minute_are_its_events() {
     let mut house = House::new("off");
     let schedules = house.registry.endpoint("GET", "/api/schedules/{id}");
     house.minute(0..10).await;

@@ -33,7 +33,7 @@ fn sent(merged: &[Merged]) -> Vec<(Phase, Phase)> {
 }
 
 #[test]
-fn what_several_processes_report_is_one_alert_of_the_first() {
+fn an_alert_of_several_processes_is_one_of_the_first_process() {
     let mut first = report("b", "p99");
     first.alert.fired_at_unix_ms = first.alert.fired_at_unix_ms.map(|at| at - 1);
     let merged = merged(&[report("a", "p99"), first, report("c", "p99")], &[], "");
@@ -43,7 +43,7 @@ fn what_several_processes_report_is_one_alert_of_the_first() {
 }
 
 #[test]
-fn what_was_sent_is_sent_once_whichever_process_reports_it() {
+fn a_notice_is_sent_once_whichever_process_reports_it() {
     for reports in
         [vec![report("a", "p99")], vec![report("b", "p99")], vec![report("b", "p99"), ended("a", "p99", NOW)]]
     {
@@ -52,7 +52,7 @@ fn what_was_sent_is_sent_once_whichever_process_reports_it() {
 }
 
 #[test]
-fn an_alert_ends_when_no_process_reports_it_and_says_how_it_was_last() {
+fn an_alert_ends_when_no_process_reports_it_and_keeps_its_last_state() {
     let reports = [ended("a", "p99", NOW - 2_000), ended("b", "p99", NOW - 1_000)];
     let merged = merged(&reports, &[state("p99", true)], "");
     assert_eq!(sent(&merged), [(Phase::Firing, Phase::Resolved)]);
