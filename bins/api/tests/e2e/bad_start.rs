@@ -197,7 +197,7 @@ async fn unknown_settings_are_named_with_their_likeliest() {
         ("[limits]\napi_blok = '1s'", "limits.api_blok", "limits.api_block"),
         ("[http]\nmax_bdy = '1MiB'", "http.max_bdy", "http.max_body"),
         ("data-dir = '.'", "data-dir", "data_dir"),
-        ("[queue]\nimport_concurency = 2", "queue.import_concurency", "queue.import_concurrency"),
+        ("[queue]\nconcurency = 2", "queue.concurency", "queue.concurrency"),
     ] {
         for program in with_settings(&data, text.as_bytes()) {
             refused(program, SETTINGS, &[&format!("`{unknown}`"), &format!("`{nearest}`"), ".toml"]).await;
@@ -237,7 +237,7 @@ async fn a_bad_value_in_the_file_is_named_with_the_file() {
         ("listen = 1.5", "listen"),
         ("listen = [1, 2]", "listen"),
         ("[tokens]\nadmin = 'hunter2'", "tokens.admin"),
-        ("[import]\nchunk = 501", "import.chunk"),
+        ("import = 'chunk=501'", "import"),
         ("[http]\nrequest_timeout = 30", "http.request_timeout"),
         ("trusted_proxies = ['10.0.0.0/8', 'hunter2']", "trusted_proxies"),
     ] {
@@ -292,11 +292,11 @@ async fn every_bad_variable_is_named() {
         ("TIDEGATE_LIMIT_API", "100/fortnight"),
         ("TIDEGATE_LIMIT_API", "99999999999999999999/s"),
         ("TIDEGATE_LIMIT_API_BLOCK", "1"),
-        ("TIDEGATE_QUEUE_IMPORT_CONCURRENCY", "0"),
+        ("TIDEGATE_QUEUE_CONCURRENCY", "import=0"),
         ("TIDEGATE_QUEUE_LEASE", "10ms"),
         ("TIDEGATE_QUEUE_GRACE", "2h"),
-        ("TIDEGATE_IMPORT_CHUNK", "501"),
-        ("TIDEGATE_IMPORT_PAUSE", "61s"),
+        ("TIDEGATE_IMPORT", "chunk=501"),
+        ("TIDEGATE_IMPORT", "pause=61s"),
         ("DATABASE_URL", "mysql://app:hunter2@127.0.0.1/app"),
         ("REDIS_URL", "http://:hunter2@127.0.0.1"),
         ("REDIS_CACHE_URL", "redis://:hunter2@127.0.0.1"),

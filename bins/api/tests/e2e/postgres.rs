@@ -93,8 +93,7 @@ async fn a_database_that_is_killed_and_comes_back_costs_no_request_and_no_import
         ("DATABASE_URL", &server.url()),
         PATIENT,
         ("TIDEGATE_HTTP_REQUEST_TIMEOUT", "60s"),
-        ("TIDEGATE_IMPORT_CHUNK", "50"),
-        ("TIDEGATE_IMPORT_PAUSE", "50ms"),
+        ("TIDEGATE_IMPORT", "chunk=50, pause=50ms"),
     ])
     .await;
     api.create_tenant("acme", "enterprise").await;

@@ -88,7 +88,7 @@ async fn end_under_load(delay: Option<&str>) {
         ("TIDEGATE_LIMIT_TENANT_MODE", "off"),
         // Long enough to be cut off, with a lease too long to wait for: the job resumes only if it
         // was given back.
-        ("TIDEGATE_IMPORT_PAUSE", "1s"),
+        ("TIDEGATE_IMPORT", "pause=1s"),
         ("TIDEGATE_QUEUE_GRACE", "100ms"),
         ("TIDEGATE_QUEUE_LEASE", "30m"),
     ])

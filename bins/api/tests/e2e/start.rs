@@ -223,8 +223,7 @@ async fn a_worker_says_that_it_drains_until_its_last_job_has_ended() {
     api.create_tenant("acme", "enterprise").await;
     let settings = [
         ("TIDEGATE_WORKER_LISTEN", "127.0.0.1:0"),
-        ("TIDEGATE_IMPORT_CHUNK", "50"),
-        ("TIDEGATE_IMPORT_PAUSE", "100ms"),
+        ("TIDEGATE_IMPORT", "chunk=50, pause=100ms"),
         ("TIDEGATE_QUEUE_GRACE", "1h"),
     ];
     let mut worker = api.worker(&settings).start().unwrap();

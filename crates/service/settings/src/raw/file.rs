@@ -5,8 +5,9 @@ use std::path::Path;
 use tidegate_base::similar::most_like;
 
 use super::RawSettings;
-use crate::catalogue::{CATALOGUE, RETIRED};
+use crate::catalogue::CATALOGUE;
 use crate::error::SettingsError;
+use crate::retired::Retired;
 use crate::source::Source;
 
 impl RawSettings {
@@ -34,10 +35,9 @@ impl RawSettings {
                     self.set_secret_file(secret, &path_of_file, Source::File(path.to_owned()));
                     continue;
                 }
-                if let Some(retired) = RETIRED.iter().find(|retired| retired.key == key) {
-                    let warning =
-                        format!("settings file {}: `{key}` is no longer read: {}", path.display(), retired.instead);
-                    self.warnings.push(warning);
+                if let Some(retired) = Retired::named(&key) {
+                    let name = format!("settings file {}: `{key}`", path.display());
+                    self.faults.push(SettingsError::Retired { name, instead: retired.advice() });
                     continue;
                 }
                 self.faults.push(SettingsError::Unknown {

@@ -1,0 +1,114 @@
+//! Settings of older versions.
+
+use crate::catalogue::CATALOGUE;
+
+/// A setting of an older version. Setting it stops a start.
+#[derive(Debug)]
+pub(crate) struct Retired {
+    key: &'static str,
+    /// The setting in its place.
+    to: &'static str,
+    /// A text of that setting.
+    example: &'static str,
+}
+
+const fn moved(key: &'static str, to: &'static str, example: &'static str) -> Retired {
+    Retired { key, to, example }
+}
+
+/// The settings that were removed.
+const RETIRED: &[Retired] = &[
+    moved("backup.timeout", "queue.timeout", "backup=1h"),
+    moved("export.keep", "export", "keep=24h"),
+    moved("export.max_pending", "export", "max_pending=5"),
+    moved("export.timeout", "queue.timeout", "export=1h"),
+    moved("import.chunk", "import", "chunk=500"),
+    moved("import.max_pending", "import", "max_pending=20"),
+    moved("import.max_rejects", "import", "max_rejects=10000"),
+    moved("import.pause", "import", "pause=100ms"),
+    moved("import.timeout", "queue.timeout", "import=6h"),
+    moved("notifications.keep", "notifications", "keep=7d"),
+    moved("notifications.streams", "notifications", "streams=1000"),
+    moved("notifications.streams_per_tenant", "notifications", "streams_per_tenant=32"),
+    moved("performance.pool_connections", "performance.pool_in_use", "0.8"),
+    moved("queue.analytics_concurrency", "queue.concurrency", "analytics=1"),
+    moved("queue.analytics_timeout", "queue.timeout", "analytics=10m"),
+    moved("queue.backup_concurrency", "queue.concurrency", "backup=1"),
+    moved("queue.email_concurrency", "queue.concurrency", "email=4"),
+    moved("queue.email_timeout", "queue.timeout", "email=2m"),
+    moved("queue.export_concurrency", "queue.concurrency", "export=1"),
+    moved("queue.import_concurrency", "queue.concurrency", "import=2"),
+    moved("queue.notification_concurrency", "queue.concurrency", "notification=8"),
+    moved("queue.notification_timeout", "queue.timeout", "notification=2m"),
+    moved("queue.report_concurrency", "queue.concurrency", "report=1"),
+    moved("queue.schedule_concurrency", "queue.concurrency", "schedule=4"),
+    moved("queue.schedule_timeout", "queue.timeout", "schedule=10m"),
+    moved("queue.webhook_concurrency", "queue.concurrency", "webhook=8"),
+    moved("queue.webhook_timeout", "queue.timeout", "webhook=2m"),
+    moved("reminders.email", "reminders", "email=on"),
+    moved("reminders.horizon", "reminders", "horizon=1h"),
+    moved("reminders.lead", "reminders", "lead=15m"),
+    moved("reminders.per_tenant_day", "reminders", "per_tenant_day=1000"),
+    moved("report.keep", "report", "keep=24h"),
+    moved("report.max_pending", "report", "max_pending=5"),
+    moved("report.timeout", "queue.timeout", "report=1h"),
+    moved("webhook.per_tenant", "webhook.limits", "per_tenant=10"),
+    moved("webhook.timeout", "webhook.limits", "timeout=5s"),
+];
+
+impl Retired {
+    /// Returns the retired setting with that key.
+    pub(crate) fn named(key: &str) -> Option<&'static Self> {
+        RETIRED.iter().find(|retired| retired.key == key)
+    }
+
+    /// Returns the retired setting with that environment variable.
+    pub(crate) fn of_variable(name: &str) -> Option<&'static Self> {
+        RETIRED.iter().find(|retired| retired.variable() == name)
+    }
+
+    fn variable(&self) -> String {
+        let name = self.key.replace("limits.", "limit.").replace('.', "_");
+        format!("TIDEGATE_{}", name.to_uppercase())
+    }
+
+    /// Returns what to set in its place.
+    pub(crate) fn advice(&self) -> String {
+        let variable = CATALOGUE.iter().find(|setting| setting.key == self.to).map_or("", |setting| setting.variable);
+        format!("set {} ({variable}), for example to `{}`", self.to, self.example)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RawSettings;
+    use crate::test_ground::check_with;
+
+    #[test]
+    fn a_retired_setting_stops_the_start_and_names_its_new_form() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[performance]\npool_connections = 80").unwrap();
+        let variable = ("TIDEGATE_REMINDERS_LEAD".into(), "5m".into());
+        let (settings, faults) = RawSettings::load(Some(file.path()), [variable]).unwrap().judge();
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        assert!(settings.is_some() && faults.len() == 2, "{faults:#?}");
+        for part in ["`performance.pool_connections` is no longer a setting", "performance.pool_in_use", "`0.8`"] {
+            assert!(faults[0].contains(part), "{part}: {}", faults[0]);
+        }
+        assert_eq!(
+            faults[1],
+            "environment variable TIDEGATE_REMINDERS_LEAD is no longer a setting: set reminders \
+             (TIDEGATE_REMINDERS), for example to `lead=15m`"
+        );
+    }
+
+    #[test]
+    fn every_new_form_is_one() {
+        for retired in RETIRED {
+            assert!(CATALOGUE.iter().all(|setting| setting.key != retired.key), "{} is read", retired.key);
+            let setting = CATALOGUE.iter().find(|setting| setting.key == retired.to).unwrap();
+            assert!(check_with(&[(setting.variable, retired.example)]).is_ok(), "{}", retired.advice());
+        }
+    }
+}
