@@ -117,7 +117,7 @@ async fn all_but_a_byte(url: &str) -> (TcpStream, [u8; 1]) {
 async fn bodies_that_take_their_time_make_no_health() {
     const CLIENTS: u64 = 30;
     const LIMIT: Duration = Duration::from_secs(2);
-    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_P99", "2s"), ("TIDEGATE_PERFORMANCE_SLOW_API", "2s")]).await;
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_HEALTH", "p99=2s, slow_api=2s")]).await;
     api.create_tenant("acme", "enterprise").await;
     let mut slow = Vec::new();
     for _ in 0..CLIENTS {

@@ -234,10 +234,8 @@ fn lists<'a>(told: &'a Value, name: &'a str, into: &mut Vec<(&'a str, &'a Vec<Va
 #[tokio::test]
 async fn each_item_of_each_list_of_each_type_is_a_row_with_all_of_its_members() {
     let api = Api::start_with(&[
-        ("TIDEGATE_PERFORMANCE_SLOW_API_LOG", "1ms"),
-        ("TIDEGATE_PERFORMANCE_SLOW_QUERY", "1us"),
-        ("TIDEGATE_PERFORMANCE_WARN_DATABASE", "1ms"),
-        ("TIDEGATE_PERFORMANCE_WARN_CACHE", "1ms"),
+        ("TIDEGATE_PERFORMANCE_SLOW", "request=1ms, database=1ms, cache=1ms"),
+        ("TIDEGATE_PERFORMANCE_HEALTH", "slow_query=1us"),
         ("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms"),
     ])
     .await;

@@ -114,7 +114,7 @@ async fn metrics_arrive_at_a_collector() {
         (ENDPOINT, url.as_str()),
         ("TIDEGATE_OTLP_INTERVAL", "1s"),
         ("TIDEGATE_OTLP_RESOURCE", "deployment.environment.name=production"),
-        ("TIDEGATE_PERFORMANCE_SLOW_API_LOG", "1ms"),
+        ("TIDEGATE_PERFORMANCE_SLOW", "request=1ms"),
     ];
     let mut api = Api::start_with(&variables).await;
     api.create_tenant("acme", "enterprise").await;

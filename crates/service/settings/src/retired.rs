@@ -6,14 +6,23 @@ use crate::catalogue::CATALOGUE;
 #[derive(Debug)]
 pub(crate) struct Retired {
     key: &'static str,
-    /// The setting in its place.
-    to: &'static str,
-    /// A text of that setting.
-    example: &'static str,
+    instead: Instead,
+}
+
+#[derive(Debug)]
+enum Instead {
+    /// A setting, and an example of its text.
+    Setting(&'static str, &'static str),
+    /// Nothing: the program always uses this value.
+    Constant(&'static str),
 }
 
 const fn moved(key: &'static str, to: &'static str, example: &'static str) -> Retired {
-    Retired { key, to, example }
+    Retired { key, instead: Instead::Setting(to, example) }
+}
+
+const fn fixed(key: &'static str, value: &'static str) -> Retired {
+    Retired { key, instead: Instead::Constant(value) }
 }
 
 /// The settings that were removed.
@@ -30,7 +39,25 @@ const RETIRED: &[Retired] = &[
     moved("notifications.keep", "notifications", "keep=7d"),
     moved("notifications.streams", "notifications", "streams=1000"),
     moved("notifications.streams_per_tenant", "notifications", "streams_per_tenant=32"),
-    moved("performance.pool_connections", "performance.pool_in_use", "0.8"),
+    moved("performance.aborted", "performance.health", "aborted=0.2"),
+    fixed("performance.endpoints", "512"),
+    moved("performance.error_rate", "performance.health", "error_rate=0.05"),
+    fixed("performance.fingerprints", "1000"),
+    moved("performance.hit_rate", "performance.health", "hit_rate=0.8"),
+    moved("performance.min_samples", "performance.health", "min_samples=20"),
+    moved("performance.n_plus_one", "performance.slow", "n_plus_one=5"),
+    moved("performance.p99", "performance.health", "p99=5s"),
+    moved("performance.pool_connections", "performance.health", "pool_in_use=0.8"),
+    moved("performance.pool_in_use", "performance.health", "pool_in_use=0.8"),
+    moved("performance.pool_stuck", "performance.health", "pool_stuck=5s"),
+    moved("performance.pool_wait", "performance.health", "pool_wait=1s"),
+    moved("performance.slow_api", "performance.health", "slow_api=2s"),
+    moved("performance.slow_api_log", "performance.slow", "request=500ms"),
+    moved("performance.slow_query", "performance.health", "slow_query=1s"),
+    moved("performance.warn_api", "performance.slow", "api=200ms"),
+    moved("performance.warn_cache", "performance.slow", "cache=10ms"),
+    moved("performance.warn_database", "performance.slow", "database=100ms"),
+    moved("performance.warn_rendering", "performance.slow", "rendering=50ms"),
     moved("queue.analytics_concurrency", "queue.concurrency", "analytics=1"),
     moved("queue.analytics_timeout", "queue.timeout", "analytics=10m"),
     moved("queue.backup_concurrency", "queue.concurrency", "backup=1"),
@@ -74,8 +101,14 @@ impl Retired {
 
     /// Returns what to set in its place.
     pub(crate) fn advice(&self) -> String {
-        let variable = CATALOGUE.iter().find(|setting| setting.key == self.to).map_or("", |setting| setting.variable);
-        format!("set {} ({variable}), for example to `{}`", self.to, self.example)
+        match self.instead {
+            Instead::Setting(key, example) => {
+                let setting = CATALOGUE.iter().find(|setting| setting.key == key);
+                let variable = setting.map_or("", |setting| setting.variable);
+                format!("set {key} ({variable}), for example to `{example}`")
+            }
+            Instead::Constant(value) => format!("remove it, its value is always {value}"),
+        }
     }
 }
 
@@ -93,7 +126,8 @@ mod tests {
         let (settings, faults) = RawSettings::load(Some(file.path()), [variable]).unwrap().judge();
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         assert!(settings.is_some() && faults.len() == 2, "{faults:#?}");
-        for part in ["`performance.pool_connections` is no longer a setting", "performance.pool_in_use", "`0.8`"] {
+        for part in ["`performance.pool_connections` is no longer a setting", "performance.health", "`pool_in_use=0.8`"]
+        {
             assert!(faults[0].contains(part), "{part}: {}", faults[0]);
         }
         assert_eq!(
@@ -107,8 +141,9 @@ mod tests {
     fn every_new_form_is_one() {
         for retired in RETIRED {
             assert!(CATALOGUE.iter().all(|setting| setting.key != retired.key), "{} is read", retired.key);
-            let setting = CATALOGUE.iter().find(|setting| setting.key == retired.to).unwrap();
-            assert!(check_with(&[(setting.variable, retired.example)]).is_ok(), "{}", retired.advice());
+            let Instead::Setting(key, example) = retired.instead else { continue };
+            let setting = CATALOGUE.iter().find(|setting| setting.key == key).unwrap();
+            assert!(check_with(&[(setting.variable, example)]).is_ok(), "{}", retired.advice());
         }
     }
 }

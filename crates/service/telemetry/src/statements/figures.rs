@@ -35,7 +35,7 @@ impl Collector for Figures {
         for (database, times) in &self.times {
             family.histogram(&[("database", database)], times)?;
         }
-        let repeated = "Statements of a shape that one request ran more often than `performance.n_plus_one`";
+        let repeated = "Statements of a shape that one request ran more often than `performance.slow: n_plus_one`";
         Family::new(&mut encoder, "tidegate_db_repeated_statements", repeated, MetricType::Counter)?
             .counter(&[], self.repeated)
     }
