@@ -194,7 +194,7 @@ async fn unknown_settings_are_named_with_their_likeliest() {
     let data = Scratch::new();
     for (text, unknown, nearest) in [
         ("listn = '127.0.0.1:0'", "listn", "listen"),
-        ("[limits]\napi_blok = '1s'", "limits.api_blok", "limits.api_block"),
+        ("[limits]\nddos_alow = '::1'", "limits.ddos_alow", "limits.ddos_allow"),
         ("[http]\nmax_bdy = '1MiB'", "http.max_bdy", "http.max_body"),
         ("data-dir = '.'", "data-dir", "data_dir"),
         ("[queue]\nconcurency = 2", "queue.concurency", "queue.concurrency"),
@@ -287,11 +287,11 @@ async fn every_bad_variable_is_named() {
         ("TIDEGATE_LIMIT_DDOS", "1000"),
         ("TIDEGATE_LIMIT_DDOS", "0/second"),
         ("TIDEGATE_LIMIT_DDOS", "-5/second"),
-        ("TIDEGATE_LIMIT_DDOS_BLOCK", "25h"),
+        ("TIDEGATE_LIMIT_DDOS", "block=25h"),
         ("TIDEGATE_LIMIT_API", "100/minute burst 20"),
         ("TIDEGATE_LIMIT_API", "100/fortnight"),
         ("TIDEGATE_LIMIT_API", "99999999999999999999/s"),
-        ("TIDEGATE_LIMIT_API_BLOCK", "1"),
+        ("TIDEGATE_LIMIT_API", "block=1"),
         ("TIDEGATE_QUEUE_CONCURRENCY", "import=0"),
         ("TIDEGATE_QUEUE_LEASE", "10ms"),
         ("TIDEGATE_QUEUE_GRACE", "2h"),

@@ -19,7 +19,7 @@ pub(crate) const ADMIN: &str = "admin-token-0123456789";
 pub(crate) const READ: &str = "read-token-0123456789";
 /// Failed logins are not counted, since the tests make many.
 pub(crate) const TOKENS: [(&str, &str); 3] =
-    [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_READ_TOKEN", READ), ("TIDEGATE_LIMIT_AUTH_MODE", "off")];
+    [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_READ_TOKEN", READ), ("TIDEGATE_LIMIT_AUTH", "mode=off")];
 
 #[tokio::test]
 async fn the_first_start_says_where_it_is_what_it_runs_on_and_what_to_try() {

@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named_with_the_nearest_known() {
-        let message = from_file("[limits]\napi_blok = '1s'").unwrap().check().unwrap_err().to_string();
-        assert!(message.contains("limits.api_blok") && message.contains("limits.api_block"), "{message}");
+        let message = from_file("[limits]\nddos_alow = '::1'").unwrap().check().unwrap_err().to_string();
+        assert!(message.contains("limits.ddos_alow") && message.contains("limits.ddos_allow"), "{message}");
     }
 
     #[test]
