@@ -195,7 +195,7 @@ async fn unknown_settings_are_named_with_their_likeliest() {
     for (text, unknown, nearest) in [
         ("listn = '127.0.0.1:0'", "listn", "listen"),
         ("[limits]\nddos_alow = '::1'", "limits.ddos_alow", "limits.ddos_allow"),
-        ("[http]\nmax_bdy = '1MiB'", "http.max_bdy", "http.max_body"),
+        ("[http]\nmax_siz = '1MiB'", "http.max_siz", "http.max_size"),
         ("data-dir = '.'", "data-dir", "data_dir"),
         ("[queue]\nconcurency = 2", "queue.concurency", "queue.concurrency"),
     ] {
@@ -238,7 +238,7 @@ async fn a_bad_value_in_the_file_is_named_with_the_file() {
         ("listen = [1, 2]", "listen"),
         ("[tokens]\nadmin = 'hunter2'", "tokens.admin"),
         ("import = 'chunk=501'", "import"),
-        ("[http]\nrequest_timeout = 30", "http.request_timeout"),
+        ("[http]\ntimeouts = 'request=30'", "http.timeouts"),
         ("trusted_proxies = ['10.0.0.0/8', 'hunter2']", "trusted_proxies"),
     ] {
         for program in with_settings(&data, text.as_bytes()) {
@@ -275,13 +275,13 @@ async fn every_bad_variable_is_named() {
         ("TIDEGATE_TRUSTED_PROXIES", "proxy.example"),
         ("TIDEGATE_OPEN_TENANTS", "maybe"),
         ("RUST_LOG", "tidegate=loud"),
-        ("TIDEGATE_HTTP_MAX_BODY", "lots"),
-        ("TIDEGATE_HTTP_MAX_BODY", "0"),
-        ("TIDEGATE_HTTP_MAX_BODY", "-1MiB"),
-        ("TIDEGATE_HTTP_MAX_IMPORT", "1TiB"),
-        ("TIDEGATE_HTTP_REQUEST_TIMEOUT", "30"),
-        ("TIDEGATE_HTTP_REQUEST_TIMEOUT", "0s"),
-        ("TIDEGATE_HTTP_DRAIN_TIMEOUT", "soon"),
+        ("TIDEGATE_HTTP_MAX_SIZE", "body=lots"),
+        ("TIDEGATE_HTTP_MAX_SIZE", "body=0"),
+        ("TIDEGATE_HTTP_MAX_SIZE", "body=-1MiB"),
+        ("TIDEGATE_HTTP_MAX_SIZE", "import=1TiB"),
+        ("TIDEGATE_HTTP_TIMEOUTS", "request=30"),
+        ("TIDEGATE_HTTP_TIMEOUTS", "request=0s"),
+        ("TIDEGATE_HTTP_DRAIN", "timeout=soon"),
         ("TIDEGATE_CACHE_SIZE", "0"),
         ("TIDEGATE_CACHE_SIZE", "2TiB"),
         ("TIDEGATE_LIMIT_DDOS", "1000"),

@@ -92,7 +92,7 @@ async fn a_database_that_is_killed_and_comes_back_costs_no_request_and_no_import
     let api = Api::start_with(&[
         ("DATABASE_URL", &server.url()),
         PATIENT,
-        ("TIDEGATE_HTTP_REQUEST_TIMEOUT", "60s"),
+        ("TIDEGATE_HTTP_TIMEOUTS", "request=60s"),
         ("TIDEGATE_IMPORT", "chunk=50, pause=50ms"),
     ])
     .await;

@@ -132,7 +132,7 @@ async fn no_secret_reaches_the_log_even_at_trace() {
 
 #[tokio::test]
 async fn sigterm_turns_it_unready_while_it_serves_on_and_ends_it_well() {
-    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN_DELAY", "5s")]).await;
+    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN", "delay=5s")]).await;
     api.create_tenant("acme", "enterprise").await;
     assert_eq!(api.request(Method::GET, "/readyz").send().await.unwrap().status(), 200);
 
@@ -152,7 +152,7 @@ async fn sigterm_turns_it_unready_while_it_serves_on_and_ends_it_well() {
 
 #[tokio::test]
 async fn startup_stays_true_while_draining() {
-    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN_DELAY", "5s")]).await;
+    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN", "delay=5s")]).await;
     let startup = async |url: &str| client().get(format!("{url}/startupz")).send().await.unwrap().status().as_u16();
     assert_eq!(startup(&api.url).await, 200);
     let url = api.url.clone();
@@ -210,7 +210,7 @@ async fn metrics_want_a_token_when_told_so() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN_DELAY", "1h")]).await;
+    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN", "delay=1h")]).await;
     let first = format!("kill -TERM {}", api.process.pid().unwrap());
     assert_eq!(run(Process::builder("/bin/sh").args(["-c", &first])).await.code, Some(0));
     says_unready(&api.url).await;

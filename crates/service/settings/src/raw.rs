@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn all_faults_are_found_at_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "listn = 'a'\nlog = { a = 1 }\n[cache]\nsize = 1.5\n[http]\nmax_body = 'x'")
+        std::fs::write(file.path(), "listn = 'a'\nlog = { a = 1 }\n[cache]\nsize = 1.5\n[http]\nmax_size = 'body=x'")
             .unwrap();
         let variables = [
             ("TIDEGATE_LISTEN", "0.0.0.0:80"),
@@ -190,7 +190,7 @@ mod tests {
         let (settings, faults) = RawSettings::load(Some(file.path()), variables).unwrap().judge();
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         let named =
-            ["listn", "log.a", "cache.size", "TIDEGATE_LIMT_API", "tokens.admin", "http.max_body", "redis.prefix"];
+            ["listn", "log.a", "cache.size", "TIDEGATE_LIMT_API", "tokens.admin", "http.max_size", "redis.prefix"];
         assert_eq!(faults.len(), named.len(), "{faults:#?}");
         for name in named {
             assert_eq!(faults.iter().filter(|fault| fault.contains(name)).count(), 1, "{name}: {faults:#?}");

@@ -83,7 +83,7 @@ async fn a_refused_or_broken_off_upload_gives_its_place_back() {
 
 #[tokio::test]
 async fn a_wrong_header_is_refused_while_the_rest_is_still_to_come() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "1h")]).await;
+    let api = Api::start_with(&[("TIDEGATE_HTTP_TIMEOUTS", "request=1h")]).await;
     api.create_tenant("acme", "premium").await;
     let body = stream::iter([Ok::<_, Infallible>("title,colour\n")]).chain(stream::pending());
     let answer = tokio::time::timeout(DEADLINE, upload(&api, "acme", "text/csv", Body::wrap_stream(body))).await;
@@ -94,7 +94,7 @@ async fn a_wrong_header_is_refused_while_the_rest_is_still_to_come() {
 
 #[tokio::test]
 async fn an_upload_that_goes_on_for_too_long_is_ended() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_UPLOAD_TIMEOUT", "1s")]).await;
+    let api = Api::start_with(&[("TIDEGATE_HTTP_TIMEOUTS", "upload=1s")]).await;
     api.create_tenant("acme", "premium").await;
     let body = stream::iter([Ok::<_, Infallible>(csv(1, &[]))]).chain(stream::pending());
     let answer = upload(&api, "acme", "text/csv", Body::wrap_stream(body)).await;

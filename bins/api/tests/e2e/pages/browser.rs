@@ -34,7 +34,7 @@ async fn busy(variables: &[(&str, &str)]) -> Api {
 
 #[tokio::test]
 async fn no_console_error_no_outside_request_and_all_is_named_seen_and_reached() {
-    let api = busy(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "2s")]).await;
+    let api = busy(&[("TIDEGATE_HTTP_TIMEOUTS", "request=2s")]).await;
     look_at_all(&api, &[("overview", "/dashboard"), ("performance", "/dashboard/performance")]).await;
 }
 
