@@ -301,8 +301,8 @@ async fn every_bad_variable_is_named() {
         ("REDIS_URL", "http://:hunter2@127.0.0.1"),
         ("REDIS_CACHE_URL", "redis://:hunter2@127.0.0.1"),
         ("TIDEGATE_REDIS_PREFIX", "a b"),
-        ("TIDEGATE_REDIS_TIMEOUT", "1ms"),
-        ("TIDEGATE_REDIS_REQUEST_TIMEOUT", "2m"),
+        ("TIDEGATE_REDIS_TIMEOUTS", "queue=1ms"),
+        ("TIDEGATE_REDIS_TIMEOUTS", "request=2m"),
         ("TIDEGATE_QUEUE_PARTITIONS", "0"),
     ];
     for (name, value) in bad {

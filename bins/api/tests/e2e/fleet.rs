@@ -13,7 +13,7 @@ use crate::harness::{Api, csv, good_titles, success_json};
 const API_ALONE: &[(&str, &str)] = &[
     ("TIDEGATE_WORKER", "none"),
     ("TIDEGATE_LIMIT_DDOS", "1000000/second"),
-    ("TIDEGATE_REDIS_REQUEST_TIMEOUT", "10s"),
+    ("TIDEGATE_REDIS_TIMEOUTS", "request=10s"),
 ];
 const LINES: usize = 1_500;
 

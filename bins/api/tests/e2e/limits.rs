@@ -80,7 +80,7 @@ pub(crate) async fn sixty_requests_of_a_free_tenant_pass_and_the_sixty_first_is_
 #[tokio::test]
 pub(crate) async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_are_free() {
     // However long a busy machine takes: this is about the count.
-    let api = Api::start_with(&[("TIDEGATE_REDIS_REQUEST_TIMEOUT", "10s")]).await;
+    let api = Api::start_with(&[("TIDEGATE_REDIS_TIMEOUTS", "request=10s")]).await;
     api.create_tenant("small", "free").await;
     let answers = join_all((0..200).map(|_| list(&api, "small"))).await;
     let count = |status: u16| answers.iter().filter(|answer| answer.status() == status).count();
@@ -106,7 +106,7 @@ pub(crate) async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_ar
 
 #[tokio::test]
 pub(crate) async fn of_fifty_at_once_those_that_api_refuses_cost_their_tenant_nothing() {
-    let api = Api::start_with(&[("TIDEGATE_REDIS_REQUEST_TIMEOUT", "10s"), ("TIDEGATE_LIMIT_API", "5/day")]).await;
+    let api = Api::start_with(&[("TIDEGATE_REDIS_TIMEOUTS", "request=10s"), ("TIDEGATE_LIMIT_API", "5/day")]).await;
     api.create_tenant("small", "free").await;
     let answers = join_all((0..50).map(|_| list(&api, "small"))).await;
     let count = |status: u16| answers.iter().filter(|answer| answer.status() == status).count();

@@ -8,22 +8,16 @@ use crate::setting::{Setting, setting};
 
 pub(crate) const SETTINGS: &[Setting] = &[
     setting(
-        "webhook.private_addresses",
-        "TIDEGATE_WEBHOOK_PRIVATE_ADDRESSES",
-        Some("off"),
-        "`on`: tenants' webhooks may be on a private network or on this machine",
-    ),
-    setting(
         "notifications",
         "TIDEGATE_NOTIFICATIONS",
         Some("keep=7d, streams=1000, streams_per_tenant=32"),
         "notices: how long one can be read by a client that was offline, and the maximum number of their open event streams per process and per tenant",
     ),
     setting(
-        "webhook.limits",
-        "TIDEGATE_WEBHOOK_LIMITS",
-        Some("timeout=5s, per_tenant=10"),
-        "webhooks: timeout of one attempt, and the maximum number of webhooks per tenant",
+        "webhooks",
+        "TIDEGATE_WEBHOOKS",
+        Some("private_addresses=off, timeout=5s, per_tenant=10"),
+        "webhooks of tenants: `on`, whether they may be on a private network or on this machine, the timeout of one attempt, and the maximum number per tenant",
     ),
 ];
 
@@ -62,10 +56,10 @@ pub(crate) fn notifications(raw: &Reader<'_>) -> Result<NotificationSettings, Se
 }
 
 pub(crate) fn webhook(raw: &Reader<'_>) -> Result<WebhookSettings, SettingsError> {
-    let limits = raw.options("webhook.limits")?;
+    let options = raw.options("webhooks")?;
     Ok(WebhookSettings {
-        private_addresses: raw.switch("webhook.private_addresses")?,
-        timeout: limits.duration("timeout", Duration::from_millis(100), Duration::from_secs(60))?,
-        per_tenant: limits.count("per_tenant", 1..=1000)?,
+        private_addresses: options.switch("private_addresses")?,
+        timeout: options.duration("timeout", Duration::from_millis(100), Duration::from_secs(60))?,
+        per_tenant: options.count("per_tenant", 1..=1000)?,
     })
 }

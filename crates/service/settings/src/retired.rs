@@ -28,6 +28,13 @@ const fn fixed(key: &'static str, value: &'static str) -> Retired {
 /// The settings that were removed.
 const RETIRED: &[Retired] = &[
     moved("backup.timeout", "queue.timeout", "backup=1h"),
+    moved("cache.replica_lag", "cache.replicas", "1s"),
+    moved("cache.warm_up_concurrency", "cache.warm_up", "1000, concurrency=4"),
+    moved("database.connect_timeout", "database.connections", "connect=10s"),
+    moved("database.deadline", "database.connections", "deadline=30s"),
+    moved("database.pool", "database.connections", "pool=10"),
+    moved("email.max_recipients", "email.limits", "max_recipients=50"),
+    moved("email.timeout", "email.limits", "timeout=10s"),
     moved("export.keep", "export", "keep=24h"),
     moved("export.max_pending", "export", "max_pending=5"),
     moved("export.timeout", "queue.timeout", "export=1h"),
@@ -62,6 +69,8 @@ const RETIRED: &[Retired] = &[
     moved("notifications.keep", "notifications", "keep=7d"),
     moved("notifications.streams", "notifications", "streams=1000"),
     moved("notifications.streams_per_tenant", "notifications", "streams_per_tenant=32"),
+    moved("otlp.interval", "otlp.sending", "interval=60s"),
+    moved("otlp.sample", "otlp.sending", "sample=0.1"),
     moved("performance.aborted", "performance.health", "aborted=0.2"),
     fixed("performance.endpoints", "512"),
     moved("performance.error_rate", "performance.health", "error_rate=0.05"),
@@ -95,6 +104,8 @@ const RETIRED: &[Retired] = &[
     moved("queue.schedule_timeout", "queue.timeout", "schedule=10m"),
     moved("queue.webhook_concurrency", "queue.concurrency", "webhook=8"),
     moved("queue.webhook_timeout", "queue.timeout", "webhook=2m"),
+    moved("redis.request_timeout", "redis.timeouts", "request=250ms"),
+    moved("redis.timeout", "redis.timeouts", "queue=1s"),
     moved("reminders.email", "reminders", "email=on"),
     moved("reminders.horizon", "reminders", "horizon=1h"),
     moved("reminders.lead", "reminders", "lead=15m"),
@@ -102,8 +113,9 @@ const RETIRED: &[Retired] = &[
     moved("report.keep", "report", "keep=24h"),
     moved("report.max_pending", "report", "max_pending=5"),
     moved("report.timeout", "queue.timeout", "report=1h"),
-    moved("webhook.per_tenant", "webhook.limits", "per_tenant=10"),
-    moved("webhook.timeout", "webhook.limits", "timeout=5s"),
+    moved("webhook.per_tenant", "webhooks", "per_tenant=10"),
+    moved("webhook.private_addresses", "webhooks", "private_addresses=on"),
+    moved("webhook.timeout", "webhooks", "timeout=5s"),
 ];
 
 impl Retired {

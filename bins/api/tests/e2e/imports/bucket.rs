@@ -47,7 +47,7 @@ impl Fleet {
         let way = Relay::start(s3.port()).await;
         let places = vec![
             ("DATABASE_URL", tables.url()),
-            ("TIDEGATE_DATABASE_DEADLINE", "60s".to_owned()),
+            ("TIDEGATE_DATABASE_CONNECTIONS", "deadline=60s".to_owned()),
             ("TIDEGATE_FILES_URL", format!("s3://{}/fleet", S3Server::BUCKET)),
             ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", way.port())),
             ("AWS_ALLOW_HTTP", "true".to_owned()),

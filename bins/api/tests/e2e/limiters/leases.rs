@@ -26,7 +26,7 @@ async fn admitted(leases: &str) -> (usize, usize, Duration) {
         ("TIDEGATE_LIMIT_DDOS", "mode=off"),
         // However long a busy machine takes to answer.
         ("TIDEGATE_LIMIT_PATIENCE", "60s"),
-        ("TIDEGATE_REDIS_REQUEST_TIMEOUT", "60s"),
+        ("TIDEGATE_REDIS_TIMEOUTS", "request=60s"),
     ];
     let one = Api::start_on(Servers::Single(server), &variables).await;
     let other = one.start_beside(&variables).await;
