@@ -181,7 +181,7 @@ async fn start(builder: ProcessBuilder) -> (Process, String) {
 }
 
 async fn compare() {
-    let (sampled, body) = Side::api("tidegate-api", "sampled").await;
+    let (sampled, body) = Side::api("tidegate-api", "0.01").await;
     let (full, _) = Side::api("tidegate-api, full access log", "full").await;
     let sides = [Side::bare(&body).await, sampled, full];
     println!("{} bytes, {CONNECTIONS} connections, {ROUNDS} rounds of {} s a side", body.len(), TURN.as_secs());

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     /// Length of `faults`. Default: 30.
     #[arg(long, allow_negative_numbers = true, value_parser = number)]
     pub(crate) minutes: Option<f64>,
-    /// A setting of the fleet's nodes, such as `TIDEGATE_HTTP_MAX_IN_FLIGHT=8`. May be
+    /// A setting of the fleet's nodes, such as `TIDEGATE_HTTP_CAPACITY=in_flight=8`. May be
     /// repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,

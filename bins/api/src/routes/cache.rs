@@ -51,7 +51,7 @@ struct Class {
     stats: ClassStats,
     /// Misses of memory that the shared tier answered.
     shared_hits: u64,
-    /// Hit rate below which a warning is given: `performance.hit_rate`.
+    /// Hit rate below which a warning is given: `performance.health: hit_rate`.
     low: f64,
 }
 

@@ -89,7 +89,7 @@ async fn the_log_never_holds_a_secret() {
 #[tokio::test]
 async fn off_is_off_and_a_sampled_log_has_failures() {
     let silent = Api::start_with(&[("TIDEGATE_HTTP_ACCESS_LOG", "off")]).await;
-    let few = Api::start_with(&[("TIDEGATE_HTTP_ACCESS_LOG_SAMPLE", "0.000001")]).await;
+    let few = Api::start_with(&[("TIDEGATE_HTTP_ACCESS_LOG", "0.000001")]).await;
     for api in [&silent, &few] {
         api.create_tenant("acme", "enterprise").await;
         // A file is in the place of the directory of uploads.

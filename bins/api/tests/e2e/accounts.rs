@@ -230,7 +230,8 @@ async fn preferences_are_written_through_the_cache_and_known_to_both_instances()
 async fn on_postgresql_seats_sessions_and_keys_hold_on_both_instances() {
     let server = PostgresServer::start_tcp(&[]).await;
     let url = server.url();
-    let variables = [&TOKENS[..], &[("DATABASE_URL", &*url), ("TIDEGATE_DATABASE_DEADLINE", "60s")]].concat();
+    let variables =
+        [&TOKENS[..], &[("DATABASE_URL", &*url), ("TIDEGATE_DATABASE_CONNECTIONS", "deadline=60s")]].concat();
     let (one, other) = tokio::join!(Api::start_with(&variables), Api::start_with(&variables));
     let key = tenant(&one, "acme", "free").await;
     let create = |number: usize| {

@@ -13,8 +13,6 @@ use tokio::time::Instant;
 use crate::harness::{Api, DEADLINE, listening_at, schedule, success_json};
 use crate::numbers::exposition::{Exposition, labels};
 
-/// A time that no test waits for.
-const NEVER: &str = "1h";
 const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
@@ -55,7 +53,8 @@ async fn ended(rest: JoinHandle<String>) -> String {
 
 #[tokio::test]
 async fn a_head_that_does_not_end_is_cut() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_HEADER_TIMEOUT", "500ms"), ("TIDEGATE_HTTP_REQUEST_TIMEOUT", NEVER)]);
+    let api =
+        Api::start_with(&[("TIDEGATE_HTTP_SLOW_CLIENTS", "header=500ms"), ("TIDEGATE_HTTP_TIMEOUTS", "request=1h")]);
     let api = api.await;
     let silent = rest(connect(&api.url).await);
     let mut idle = connect(&api.url).await;
@@ -79,7 +78,7 @@ async fn a_head_that_does_not_end_is_cut() {
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_is_ended() {
-    let variables = [("TIDEGATE_HTTP_WRITE_TIMEOUT", "500ms"), ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)];
+    let variables = [("TIDEGATE_HTTP_SLOW_CLIENTS", "write=500ms, header=1h")];
     let api = Api::start_with(&variables).await;
     let mut reading = connect(&api.url).await;
     let deaf = connect(&api.url).await;
@@ -117,7 +116,7 @@ async fn all_but_a_byte(url: &str) -> (TcpStream, [u8; 1]) {
 async fn bodies_that_take_their_time_make_no_health() {
     const CLIENTS: u64 = 30;
     const LIMIT: Duration = Duration::from_secs(2);
-    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_P99", "2s"), ("TIDEGATE_PERFORMANCE_SLOW_API", "2s")]).await;
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_HEALTH", "p99=2s, slow_api=2s")]).await;
     api.create_tenant("acme", "enterprise").await;
     let mut slow = Vec::new();
     for _ in 0..CLIENTS {
@@ -166,7 +165,7 @@ async fn bodies_that_take_their_time_make_no_health() {
 
 #[tokio::test]
 async fn a_body_that_dribbles_is_not_waited_for() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", NEVER)]).await;
+    let api = Api::start_with(&[("TIDEGATE_HTTP_TIMEOUTS", "request=1h")]).await;
     api.create_tenant("acme", "enterprise").await;
     let mut clients = Vec::new();
     for (path, content_type) in [("/api/schedules", "application/json"), ("/api/schedules/import", "text/csv")] {
@@ -192,9 +191,9 @@ async fn a_body_that_dribbles_is_not_waited_for() {
 
 /// Three connections and no more.
 const THREE: [(&str, &str); 3] = [
-    ("TIDEGATE_HTTP_MAX_CONNECTIONS", "3"),
-    ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER),
-    ("TIDEGATE_HTTP_REQUEST_TIMEOUT", NEVER),
+    ("TIDEGATE_HTTP_CAPACITY", "connections=3"),
+    ("TIDEGATE_HTTP_SLOW_CLIENTS", "header=1h"),
+    ("TIDEGATE_HTTP_TIMEOUTS", "request=1h"),
 ];
 
 #[tokio::test]
@@ -262,10 +261,9 @@ async fn busy_from(address: &str, url: &str) -> TcpStream {
 async fn one_address_takes_its_share_only() {
     const SHARE: usize = 5;
     let variables = [
-        ("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "5"),
-        ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER),
-        ("TIDEGATE_HTTP_REQUEST_TIMEOUT", NEVER),
-        ("TIDEGATE_HTTP_MIN_RATE", "0B"),
+        ("TIDEGATE_HTTP_CAPACITY", "per_address=5"),
+        ("TIDEGATE_HTTP_SLOW_CLIENTS", "header=1h, min_rate=0B"),
+        ("TIDEGATE_HTTP_TIMEOUTS", "request=1h"),
     ];
     let mut api = Api::start_with(&variables).await;
     api.create_tenant("acme", "enterprise").await;
@@ -294,7 +292,7 @@ async fn one_address_takes_its_share_only() {
 
 #[tokio::test]
 async fn behind_one_address_idle_ones_make_room_for_one_another() {
-    let variables = [("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", "5"), ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)];
+    let variables = [("TIDEGATE_HTTP_CAPACITY", "per_address=5"), ("TIDEGATE_HTTP_SLOW_CLIENTS", "header=1h")];
     let api = Api::start_with(&variables).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
@@ -311,7 +309,7 @@ async fn with_few_descriptors_silent_clients_block_no_other_client() {
         .arg(binary("tidegate-api"))
         .current_dir(scratch.path())
         .env("TIDEGATE_LISTEN", "127.0.0.1:0")
-        .env("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)
+        .env("TIDEGATE_HTTP_SLOW_CLIENTS", "header=1h")
         .start()
         .expect("the API starts");
     let url = listening_at(&mut process).await;
@@ -330,9 +328,9 @@ async fn with_few_descriptors_silent_clients_block_no_other_client() {
 #[tokio::test]
 async fn requests_that_never_end_are_cut_off_and_harm_nothing() {
     let mut api = Api::start_with(&[
-        ("TIDEGATE_HTTP_DRAIN_TIMEOUT", "500ms"),
-        ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER),
-        ("TIDEGATE_HTTP_REQUEST_TIMEOUT", NEVER),
+        ("TIDEGATE_HTTP_DRAIN", "timeout=500ms"),
+        ("TIDEGATE_HTTP_SLOW_CLIENTS", "header=1h"),
+        ("TIDEGATE_HTTP_TIMEOUTS", "request=1h"),
     ])
     .await;
     api.create_tenant("acme", "enterprise").await;
@@ -376,7 +374,7 @@ fn post(path: &str, content_type: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn connections_that_idle_do_not_hold_up_the_end() {
-    let variables = [("TIDEGATE_HTTP_DRAIN_TIMEOUT", NEVER), ("TIDEGATE_HTTP_HEADER_TIMEOUT", NEVER)];
+    let variables = [("TIDEGATE_HTTP_DRAIN", "timeout=1h"), ("TIDEGATE_HTTP_SLOW_CLIENTS", "header=1h")];
     let mut api = Api::start_with(&variables).await;
     let (fresh, mut used) = (connect(&api.url).await, connect(&api.url).await);
     ask(&mut used).await;

@@ -26,7 +26,7 @@ async fn exported(api: &Api, tenant: &str, format: &str) -> Value {
 
 #[tokio::test]
 pub(crate) async fn what_is_exported_is_fetched_by_its_tenant_alone_and_imported_as_it_was() {
-    let api = Api::start_with(&[("TIDEGATE_EXPORT_MAX_PENDING", "1")]).await;
+    let api = Api::start_with(&[("TIDEGATE_EXPORT", "max_pending=1")]).await;
     for tenant in ["acme", "other", "again"] {
         api.create_tenant(tenant, "enterprise").await;
     }
@@ -85,7 +85,7 @@ pub(crate) async fn what_is_exported_is_fetched_by_its_tenant_alone_and_imported
 
 #[tokio::test]
 pub(crate) async fn what_is_no_export_is_refused_and_places_are_few() {
-    let api = Api::start_with(&[("TIDEGATE_EXPORT_MAX_PENDING", "1"), ("TIDEGATE_WORKER", "none")]).await;
+    let api = Api::start_with(&[("TIDEGATE_EXPORT", "max_pending=1"), ("TIDEGATE_WORKER", "none")]).await;
     api.create_tenant("acme", "enterprise").await;
     for body in [json!({}), json!({"format": "xlsx"}), json!({"format": "csv", "tenant": "other"}), json!(["csv"])] {
         problem(ask(&api, "acme", &body).await, 400, "unexpected-json").await;

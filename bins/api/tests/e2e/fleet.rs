@@ -13,7 +13,7 @@ use crate::harness::{Api, csv, good_titles, success_json};
 const API_ALONE: &[(&str, &str)] = &[
     ("TIDEGATE_WORKER", "none"),
     ("TIDEGATE_LIMIT_DDOS", "1000000/second"),
-    ("TIDEGATE_REDIS_REQUEST_TIMEOUT", "10s"),
+    ("TIDEGATE_REDIS_TIMEOUTS", "request=10s"),
 ];
 const LINES: usize = 1_500;
 
@@ -27,7 +27,7 @@ async fn three_apis() -> [Api; 3] {
 pub(crate) async fn three_apis_and_four_workers_do_ten_imports_between_them() {
     let apis = three_apis().await;
     let settings =
-        [("TIDEGATE_QUEUE_IMPORT_CONCURRENCY", "1"), ("TIDEGATE_IMPORT_PAUSE", "30ms"), ("TIDEGATE_QUEUE_LEASE", "5s")];
+        [("TIDEGATE_QUEUE_CONCURRENCY", "import=1"), ("TIDEGATE_IMPORT", "pause=30ms"), ("TIDEGATE_QUEUE_LEASE", "5s")];
     let mut workers: Vec<Process> =
         (0..4).map(|_| apis[0].worker(&settings).start().expect("the worker starts")).collect();
     let mut imports = Vec::new();

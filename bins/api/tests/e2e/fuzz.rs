@@ -24,10 +24,10 @@ use crate::harness::Api;
 const AT_ONCE: usize = 8;
 /// No limiter, or it would answer in place of what is to be tried.
 const SETTINGS: [(&str, &str); 5] = [
-    ("TIDEGATE_LIMIT_DDOS_MODE", "off"),
-    ("TIDEGATE_LIMIT_API_MODE", "off"),
-    ("TIDEGATE_LIMIT_AUTH_MODE", "off"),
-    ("TIDEGATE_LIMIT_REPORT_MODE", "off"),
+    ("TIDEGATE_LIMIT_DDOS", "mode=off"),
+    ("TIDEGATE_LIMIT_API", "mode=off"),
+    ("TIDEGATE_LIMIT_AUTH", "mode=off"),
+    ("TIDEGATE_LIMIT_REPORT", "mode=off"),
     ("TIDEGATE_LIMIT_TENANT_MODE", "off"),
 ];
 

@@ -104,12 +104,9 @@ async fn others_are_served_beside_hostile_clients() {
     let share = scale(40, 512);
     // Idle ones alone would fill it.
     let most = idle;
-    let api = Api::start_with(&[
-        ("TIDEGATE_HTTP_MAX_CONNECTIONS", &most.to_string()),
-        ("TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS", &share.to_string()),
-        ("TIDEGATE_LIMIT_TENANT_MODE", "off"),
-    ])
-    .await;
+    let capacity = format!("connections={most}, per_address={share}");
+    let api =
+        Api::start_with(&[("TIDEGATE_HTTP_CAPACITY", capacity.as_str()), ("TIDEGATE_LIMIT_TENANT_MODE", "off")]).await;
     api.create_tenant("acme", "enterprise").await;
     let to: SocketAddr = api.url.trim_start_matches("http://").parse().expect("an address");
     let (held, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));

@@ -20,7 +20,7 @@ const NO_TIME: &str = "starts_at: is not an RFC 3339 time with an offset, such a
 pub(crate) async fn ten_thousand_lines_arrive_and_each_bad_one_is_named() {
     // The first and the last line, neighbours on both sides of a chunk's border, some in between.
     let bad = [1, 7, 499, 500, 501, 4_444, 9_999, 10_000];
-    let api = Api::start_with(&[("TIDEGATE_IMPORT_PAUSE", "50ms")]).await;
+    let api = Api::start_with(&[("TIDEGATE_IMPORT", "pause=50ms")]).await;
     api.create_tenant("acme", "enterprise").await;
 
     let answer = upload(&api, "acme", "text/csv", csv(10_000, &bad)).await;
@@ -59,7 +59,7 @@ pub(crate) async fn ten_thousand_lines_arrive_and_each_bad_one_is_named() {
 pub(crate) async fn an_import_killed_again_and_again_goes_on_where_it_stood() {
     let bad = [1, 2_500, 2_501, 5_001, 10_000];
     // Longer than a busy disk blocks a worker: only the killed worker must lose its lease.
-    let settings = [("TIDEGATE_IMPORT_PAUSE", "150ms"), ("TIDEGATE_QUEUE_LEASE", "6s")];
+    let settings = [("TIDEGATE_IMPORT", "pause=150ms"), ("TIDEGATE_QUEUE_LEASE", "6s")];
     let mut api = Api::start_with(&settings).await;
     api.create_tenant("acme", "enterprise").await;
     let id = api.import_csv("acme", csv(10_000, &bad)).await;
@@ -110,8 +110,7 @@ pub(crate) async fn an_accepted_import_outlives_a_kill_in_the_moment_of_its_answ
 
 #[tokio::test]
 pub(crate) async fn an_ndjson_import_goes_on_after_a_kill() {
-    let settings =
-        [("TIDEGATE_IMPORT_CHUNK", "10"), ("TIDEGATE_IMPORT_PAUSE", "100ms"), ("TIDEGATE_QUEUE_LEASE", "3s")];
+    let settings = [("TIDEGATE_IMPORT", "chunk=10, pause=100ms"), ("TIDEGATE_QUEUE_LEASE", "3s")];
     let mut api = Api::start_with(&settings).await;
     api.create_tenant("acme", "enterprise").await;
     let (file, good, bad) = ndjson(300);
@@ -177,7 +176,7 @@ pub(crate) async fn a_stopped_api_gives_its_import_back_and_goes_on_after_the_re
     let bad = [10, 4_000];
     // A lease too long to wait for: only a job that was released can be taken again.
     let settings =
-        [("TIDEGATE_IMPORT_PAUSE", "200ms"), ("TIDEGATE_QUEUE_LEASE", "30m"), ("TIDEGATE_QUEUE_GRACE", "100ms")];
+        [("TIDEGATE_IMPORT", "pause=200ms"), ("TIDEGATE_QUEUE_LEASE", "30m"), ("TIDEGATE_QUEUE_GRACE", "100ms")];
     let mut api = Api::start_with(&settings).await;
     api.create_tenant("acme", "enterprise").await;
     let id = api.import_csv("acme", csv(5_000, &bad)).await;
@@ -202,7 +201,7 @@ pub(crate) async fn a_stopped_api_gives_its_import_back_and_goes_on_after_the_re
 
 #[tokio::test]
 pub(crate) async fn a_stopped_api_finishes_an_import_within_its_grace() {
-    let settings = [("TIDEGATE_IMPORT_CHUNK", "50"), ("TIDEGATE_IMPORT_PAUSE", "50ms"), ("TIDEGATE_QUEUE_GRACE", "5m")];
+    let settings = [("TIDEGATE_IMPORT", "chunk=50, pause=50ms"), ("TIDEGATE_QUEUE_GRACE", "5m")];
     let mut api = Api::start_with(&settings).await;
     api.create_tenant("acme", "enterprise").await;
     let id = api.import_csv("acme", csv(1_000, &[])).await;

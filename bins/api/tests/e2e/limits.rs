@@ -80,7 +80,7 @@ pub(crate) async fn a_free_tenant_gets_sixty_requests_and_then_a_reason() {
 #[tokio::test]
 pub(crate) async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_are_free() {
     // However long a busy machine takes: this is about the count.
-    let api = Api::start_with(&[("TIDEGATE_REDIS_REQUEST_TIMEOUT", "10s")]).await;
+    let api = Api::start_with(&[("TIDEGATE_REDIS_TIMEOUTS", "request=10s")]).await;
     api.create_tenant("small", "free").await;
     let answers = join_all((0..200).map(|_| list(&api, "small"))).await;
     let count = |status: u16| answers.iter().filter(|answer| answer.status() == status).count();
@@ -106,7 +106,7 @@ pub(crate) async fn of_two_hundred_at_once_exactly_sixty_pass_and_the_refused_ar
 
 #[tokio::test]
 pub(crate) async fn of_fifty_at_once_those_that_api_refuses_cost_their_tenant_nothing() {
-    let api = Api::start_with(&[("TIDEGATE_REDIS_REQUEST_TIMEOUT", "10s"), ("TIDEGATE_LIMIT_API", "5/day")]).await;
+    let api = Api::start_with(&[("TIDEGATE_REDIS_TIMEOUTS", "request=10s"), ("TIDEGATE_LIMIT_API", "5/day")]).await;
     api.create_tenant("small", "free").await;
     let answers = join_all((0..50).map(|_| list(&api, "small"))).await;
     let count = |status: u16| answers.iter().filter(|answer| answer.status() == status).count();
@@ -323,7 +323,7 @@ async fn the_networks_of_ipv6_clients_are_one_client() {
 
 #[tokio::test]
 pub(crate) async fn a_block_ends_by_itself() {
-    let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "1/second"), ("TIDEGATE_LIMIT_API_BLOCK", "1s")]).await;
+    let api = behind_a_proxy(&[("TIDEGATE_LIMIT_API", "1/second, block=1s")]).await;
     let blocked = poll_until(DEADLINE, async || (guess_a_key(&api, "203.0.113.7").await.status() == 429).then_some(()));
     blocked.await.expect("the limit is reached");
     let free = poll_until(DEADLINE, async || (guess_a_key(&api, "203.0.113.7").await.status() == 401).then_some(()));
@@ -333,7 +333,7 @@ pub(crate) async fn a_block_ends_by_itself() {
 #[tokio::test]
 pub(crate) async fn the_limit_in_front_refuses_a_flood_and_never_a_probe() {
     // A day, so that no window ends while this runs.
-    let api = Api::start_with(&[("TIDEGATE_LIMIT_DDOS", "5/day"), ("TIDEGATE_LIMIT_DDOS_BLOCK", "1h")]).await;
+    let api = Api::start_with(&[("TIDEGATE_LIMIT_DDOS", "5/day, block=1h")]).await;
     for path in ["/api/queue", "/api/schedules", "/nowhere", "/api/cache", "/api/queue"] {
         let answer = api.request(Method::GET, path).send().await.unwrap();
         assert_ne!(answer.status(), 429, "{path}");

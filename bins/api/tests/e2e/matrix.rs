@@ -14,8 +14,8 @@ const SETTINGS: [(&str, &str); 6] = [
     ("TIDEGATE_ADMIN_TOKEN", ADMIN),
     ("TIDEGATE_READ_TOKEN", READ),
     ("TIDEGATE_SERVICE_TOKEN", SERVICE),
-    ("TIDEGATE_LIMIT_AUTH_MODE", "off"),
-    ("TIDEGATE_LIMIT_API_MODE", "off"),
+    ("TIDEGATE_LIMIT_AUTH", "mode=off"),
+    ("TIDEGATE_LIMIT_API", "mode=off"),
     ("TIDEGATE_WORKER", "none"),
 ];
 

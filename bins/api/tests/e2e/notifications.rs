@@ -61,7 +61,7 @@ pub(crate) async fn a_notice_is_heard_on_each_instance_and_streams_go_on_elsewhe
 
 #[tokio::test]
 async fn streams_of_a_tenant_are_counted() {
-    let api = Api::start_with(&[("TIDEGATE_NOTIFICATIONS_STREAMS_PER_TENANT", "2")]).await;
+    let api = Api::start_with(&[("TIDEGATE_NOTIFICATIONS", "streams_per_tenant=2")]).await;
     api.create_tenant("acme", "enterprise").await;
     let streams =
         [Listener::open_as(&api, "acme", EVENTS, None).await, Listener::open_as(&api, "acme", EVENTS, None).await];
@@ -80,11 +80,7 @@ async fn streams_of_a_tenant_are_counted() {
 #[tokio::test]
 async fn a_notice_goes_to_the_webhooks_and_a_mail_to_the_mail_server() {
     let (receiver, mails) = (Receiver::good().await, SmtpServer::start().await);
-    let variables = [
-        ("TIDEGATE_WEBHOOK_PRIVATE_ADDRESSES", "on"),
-        ("TIDEGATE_WEBHOOK_PER_TENANT", "1"),
-        ("TIDEGATE_EMAIL_URL", &mails.url()),
-    ];
+    let variables = [("TIDEGATE_WEBHOOKS", "private_addresses=on, per_tenant=1"), ("TIDEGATE_EMAIL_URL", &mails.url())];
     let api = Api::start_with(&variables).await;
     api.create_tenant("acme", "enterprise").await;
     let post = |body: Value| api.request(Method::POST, "/api/webhooks").header("x-tenant-id", "acme").json(&body);

@@ -140,7 +140,7 @@ async fn changes_on_advice_are_an_admins_to_switch_and_to_take_back() {
 
 #[tokio::test]
 async fn csv_and_json_have_the_same_content() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms")]).await;
+    let api = Api::start_with(&[("TIDEGATE_HTTP_TIMEOUTS", "request=600ms")]).await;
     for tenant in ["acme", "globex", "initech"] {
         api.create_tenant(tenant, "free").await;
         api.json(&format!("/api/tenants/{tenant}")).await;
@@ -234,11 +234,9 @@ fn lists<'a>(told: &'a Value, name: &'a str, into: &mut Vec<(&'a str, &'a Vec<Va
 #[tokio::test]
 async fn each_item_of_each_list_of_each_type_is_a_row_with_all_of_its_members() {
     let api = Api::start_with(&[
-        ("TIDEGATE_PERFORMANCE_SLOW_API_LOG", "1ms"),
-        ("TIDEGATE_PERFORMANCE_SLOW_QUERY", "1us"),
-        ("TIDEGATE_PERFORMANCE_WARN_DATABASE", "1ms"),
-        ("TIDEGATE_PERFORMANCE_WARN_CACHE", "1ms"),
-        ("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms"),
+        ("TIDEGATE_PERFORMANCE_SLOW", "request=1ms, database=1ms, cache=1ms"),
+        ("TIDEGATE_PERFORMANCE_HEALTH", "slow_query=1us"),
+        ("TIDEGATE_HTTP_TIMEOUTS", "request=600ms"),
     ])
     .await;
     api.create_tenant("acme", "enterprise").await;
@@ -308,7 +306,7 @@ async fn each_item_of_each_list_of_each_type_is_a_row_with_all_of_its_members() 
 
 #[tokio::test]
 async fn a_formula_in_a_cell_is_no_formula() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms")]).await;
+    let api = Api::start_with(&[("TIDEGATE_HTTP_TIMEOUTS", "request=600ms")]).await;
     api.create_tenant("acme", "enterprise").await;
     // Of what begins a formula, an id may have the hyphen.
     fail_slowly(&api, "-2.cmd").await;

@@ -11,7 +11,7 @@ use crate::backend::Servers;
 use crate::harness::{Api, DEADLINE, api, csv, good_titles, problem, run, schedule, success_json};
 
 /// The test is about the return of a killed server, not about the speed of a busy machine.
-const PATIENT: (&str, &str) = ("TIDEGATE_DATABASE_DEADLINE", "60s");
+const PATIENT: (&str, &str) = ("TIDEGATE_DATABASE_CONNECTIONS", "deadline=60s");
 
 async fn on(server: &PostgresServer) -> Api {
     Api::start_with(&[("DATABASE_URL", &server.url()), PATIENT]).await
@@ -92,9 +92,8 @@ async fn a_database_that_is_killed_and_comes_back_costs_no_request_and_no_import
     let api = Api::start_with(&[
         ("DATABASE_URL", &server.url()),
         PATIENT,
-        ("TIDEGATE_HTTP_REQUEST_TIMEOUT", "60s"),
-        ("TIDEGATE_IMPORT_CHUNK", "50"),
-        ("TIDEGATE_IMPORT_PAUSE", "50ms"),
+        ("TIDEGATE_HTTP_TIMEOUTS", "request=60s"),
+        ("TIDEGATE_IMPORT", "chunk=50, pause=50ms"),
     ])
     .await;
     api.create_tenant("acme", "enterprise").await;
@@ -148,11 +147,11 @@ async fn with_redis_beside_it_two_instances_share_jobs_and_cache() {
 async fn a_database_that_can_not_be_used_is_named_without_its_password() {
     let scratch = Scratch::new();
     let start = async |url: &str, arguments: &[&str]| {
-        let variables = [("DATABASE_URL", url), ("TIDEGATE_DATABASE_DEADLINE", "1s")];
+        let variables = [("DATABASE_URL", url), ("TIDEGATE_DATABASE_CONNECTIONS", "deadline=1s")];
         run(api(scratch.path(), &variables).args(arguments)).await
     };
     let nobody = format!("postgres://app:hunter2@127.0.0.1:{}/shop", tidegate_testkit::free_port());
-    let variables = [("DATABASE_URL", nobody.as_str()), ("TIDEGATE_DATABASE_DEADLINE", "1s")];
+    let variables = [("DATABASE_URL", nobody.as_str()), ("TIDEGATE_DATABASE_CONNECTIONS", "deadline=1s")];
     let mut waiting = api(scratch.path(), &variables).start().unwrap();
     let told = waiting.wait_for_line("waiting to start", DEADLINE).await.unwrap();
     assert!(told.contains("shop at 127.0.0.1") && !told.contains("hunter2"), "{told}");
@@ -185,7 +184,8 @@ async fn an_instance_without_change_notifications_reports_it_and_reads_the_table
     let server = PostgresServer::start_tcp(&[]).await;
     server.psql("CREATE ROLE app LOGIN; GRANT ALL ON SCHEMA public TO app").await;
     let url = server.url().replace("postgres@", "app@");
-    let api = Api::start_with(&[("DATABASE_URL", &url), PATIENT, ("TIDEGATE_DATABASE_CONNECT_TIMEOUT", "1s")]).await;
+    let api =
+        Api::start_with(&[("DATABASE_URL", &url), ("TIDEGATE_DATABASE_CONNECTIONS", "connect=1s, deadline=60s")]).await;
     api.create_tenant("acme", "enterprise").await;
     let made = success_json(create(&api, "acme", "first")).await;
     let path = format!("/api/schedules/{}", made["id"].as_str().unwrap());

@@ -19,10 +19,9 @@ use crate::harness::{Api, DEADLINE, csv, good_titles, problem, success_json};
 const LEASE: Duration = Duration::from_secs(3);
 /// A worker that takes one import at a time and some seconds for a thousand lines.
 const SLOW_WORKER: &[(&str, &str)] = &[
-    ("TIDEGATE_QUEUE_IMPORT_CONCURRENCY", "1"),
+    ("TIDEGATE_QUEUE_CONCURRENCY", "import=1"),
     ("TIDEGATE_QUEUE_LEASE", "3s"),
-    ("TIDEGATE_IMPORT_CHUNK", "50"),
-    ("TIDEGATE_IMPORT_PAUSE", "100ms"),
+    ("TIDEGATE_IMPORT", "chunk=50, pause=100ms"),
 ];
 /// Changes in one process, each read at once in the other.
 const ROUNDS: usize = 200;
@@ -195,7 +194,7 @@ pub(crate) async fn what_a_reader_saw_in_one_api_is_not_unseen_in_the_writers_ow
 pub(crate) async fn rows_of_a_worker_are_in_the_next_list_of_a_warm_api() {
     let api = Api::start_with(API_ALONE).await;
     // No more rows than the page has that is cached.
-    let settings = [("TIDEGATE_IMPORT_CHUNK", "2"), ("TIDEGATE_IMPORT_PAUSE", "60ms")];
+    let settings = [("TIDEGATE_IMPORT", "chunk=2, pause=60ms")];
     let _worker = start_worker(&api, &settings);
     api.create_tenant("acme", "enterprise").await;
     let list = || async { api.get_as("acme", "/api/schedules").send().await.expect("an answer") };

@@ -107,7 +107,7 @@ async fn the_cache_reads_from_replicas_where_that_is_switched_on() {
         paths.push(path);
     }
     // It has none of them in memory yet; a replica is read from a moment after its start on.
-    let variables = [("TIDEGATE_CACHE_REPLICAS", "on"), ("TIDEGATE_CACHE_REPLICA_LAG", "100ms")];
+    let variables = [("TIDEGATE_CACHE_REPLICAS", "100ms")];
     let beside = api.start_beside(&variables).await;
     let from_replicas = async || beside.json("/api/cache").await["tiers"][1]["from_replicas"].as_u64();
     let answered = poll_until(DEADLINE, async || {

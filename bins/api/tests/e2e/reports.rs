@@ -61,7 +61,7 @@ async fn fill(api: &Api, tenant: &str) {
 
 #[tokio::test]
 pub(crate) async fn a_report_shows_a_tenant_its_own_data_and_runs_no_formula() {
-    let api = Api::start_with(&[("TIDEGATE_REPORT_MAX_PENDING", "1")]).await;
+    let api = Api::start_with(&[("TIDEGATE_REPORT", "max_pending=1")]).await;
     for tenant in ["acme", "other"] {
         api.create_tenant(tenant, "enterprise").await;
     }
@@ -106,7 +106,7 @@ pub(crate) async fn a_report_shows_a_tenant_its_own_data_and_runs_no_formula() {
 
 #[tokio::test]
 pub(crate) async fn what_is_no_report_is_refused_and_places_are_few() {
-    let api = Api::start_with(&[("TIDEGATE_REPORT_MAX_PENDING", "1"), ("TIDEGATE_WORKER", "none")]).await;
+    let api = Api::start_with(&[("TIDEGATE_REPORT", "max_pending=1"), ("TIDEGATE_WORKER", "none")]).await;
     api.create_tenant("acme", "enterprise").await;
     let good = json!({"kind": "schedules", "from": "2030-01-01", "to": "2030-02-01"});
     let with = |field: &str, value: Value| {

@@ -41,7 +41,7 @@ async fn a_failure_is_logged_once_under_the_request_id_of_the_client() {
 
 #[tokio::test]
 async fn a_slow_call_bears_the_id_that_the_client_got_and_never_what_it_made_up() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms")]).await;
+    let api = Api::start_with(&[("TIDEGATE_HTTP_TIMEOUTS", "request=600ms")]).await;
     api.create_tenant("acme", "enterprise").await;
     let _stuck = Stuck::beside(&api).await;
     for sent in ["good-one", "<b>bad one</b>"] {

@@ -73,7 +73,7 @@ async fn plant(api: &Api) -> String {
 
 #[tokio::test]
 async fn no_secret_in_any_export() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "600ms")]).await;
+    let api = Api::start_with(&[("TIDEGATE_HTTP_TIMEOUTS", "request=600ms")]).await;
     let key = plant(&api).await;
     let is_filed = async || {
         let told = api.json("/api/performance?type=endpoints&limit=100").await;

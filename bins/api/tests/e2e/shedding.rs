@@ -27,11 +27,11 @@ async fn shed(api: &Api) -> f64 {
 #[tokio::test]
 async fn a_burst_is_partly_served_and_the_rest_refused_at_once() {
     let variables = [
-        ("TIDEGATE_HTTP_MAX_IN_FLIGHT", "4"),
+        ("TIDEGATE_HTTP_CAPACITY", "in_flight=4"),
         ("TIDEGATE_LIMIT_DDOS", "1000000/second"),
         ("TIDEGATE_LIMIT_API", "1000000/second"),
         ("TIDEGATE_LIMIT_TENANT_MODE", "off"),
-        ("TIDEGATE_HTTP_REQUEST_TIMEOUT", "1h"),
+        ("TIDEGATE_HTTP_TIMEOUTS", "request=1h"),
     ];
     let api = Api::start_with(&variables).await;
     api.create_tenant("acme", "enterprise").await;

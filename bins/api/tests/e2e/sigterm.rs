@@ -81,14 +81,15 @@ const LINES: usize = 5_000;
 async fn end_under_load(delay: Option<&str>) {
     let clients = scale(8, 64);
     let wide = "1000000/second";
+    let drain = format!("delay={}", delay.unwrap_or("0s"));
     let mut api = Api::start_with(&[
-        ("TIDEGATE_HTTP_DRAIN_DELAY", delay.unwrap_or("0s")),
+        ("TIDEGATE_HTTP_DRAIN", drain.as_str()),
         ("TIDEGATE_LIMIT_DDOS", wide),
         ("TIDEGATE_LIMIT_API", wide),
         ("TIDEGATE_LIMIT_TENANT_MODE", "off"),
         // Long enough to be cut off, with a lease too long to wait for: the job resumes only if it
         // was given back.
-        ("TIDEGATE_IMPORT_PAUSE", "1s"),
+        ("TIDEGATE_IMPORT", "pause=1s"),
         ("TIDEGATE_QUEUE_GRACE", "100ms"),
         ("TIDEGATE_QUEUE_LEASE", "30m"),
     ])

@@ -19,7 +19,7 @@ pub(crate) const ADMIN: &str = "admin-token-0123456789";
 pub(crate) const READ: &str = "read-token-0123456789";
 /// Failed logins are not counted, since the tests make many.
 pub(crate) const TOKENS: [(&str, &str); 3] =
-    [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_READ_TOKEN", READ), ("TIDEGATE_LIMIT_AUTH_MODE", "off")];
+    [("TIDEGATE_ADMIN_TOKEN", ADMIN), ("TIDEGATE_READ_TOKEN", READ), ("TIDEGATE_LIMIT_AUTH", "mode=off")];
 
 #[tokio::test]
 async fn the_first_start_says_where_it_is_what_it_runs_on_and_what_to_try() {
@@ -132,7 +132,7 @@ async fn no_secret_reaches_the_log_even_at_trace() {
 
 #[tokio::test]
 async fn sigterm_turns_it_unready_while_it_serves_on_and_ends_it_well() {
-    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN_DELAY", "5s")]).await;
+    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN", "delay=5s")]).await;
     api.create_tenant("acme", "enterprise").await;
     assert_eq!(api.request(Method::GET, "/readyz").send().await.unwrap().status(), 200);
 
@@ -152,7 +152,7 @@ async fn sigterm_turns_it_unready_while_it_serves_on_and_ends_it_well() {
 
 #[tokio::test]
 async fn startup_stays_true_while_draining() {
-    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN_DELAY", "5s")]).await;
+    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN", "delay=5s")]).await;
     let startup = async |url: &str| client().get(format!("{url}/startupz")).send().await.unwrap().status().as_u16();
     assert_eq!(startup(&api.url).await, 200);
     let url = api.url.clone();
@@ -210,7 +210,7 @@ async fn metrics_need_a_token_if_configured() {
 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
-    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN_DELAY", "1h")]).await;
+    let mut api = Api::start_with(&[("TIDEGATE_HTTP_DRAIN", "delay=1h")]).await;
     let first = format!("kill -TERM {}", api.process.pid().unwrap());
     assert_eq!(run(Process::builder("/bin/sh").args(["-c", &first])).await.code, Some(0));
     says_unready(&api.url).await;
@@ -223,8 +223,7 @@ async fn a_worker_shows_draining_until_its_last_job_has_ended() {
     api.create_tenant("acme", "enterprise").await;
     let settings = [
         ("TIDEGATE_WORKER_LISTEN", "127.0.0.1:0"),
-        ("TIDEGATE_IMPORT_CHUNK", "50"),
-        ("TIDEGATE_IMPORT_PAUSE", "100ms"),
+        ("TIDEGATE_IMPORT", "chunk=50, pause=100ms"),
         ("TIDEGATE_QUEUE_GRACE", "1h"),
     ];
     let mut worker = api.worker(&settings).start().unwrap();

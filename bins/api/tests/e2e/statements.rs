@@ -26,8 +26,11 @@ fn with<'a>(list: &'a Value, text: &str) -> Vec<&'a Value> {
 }
 
 /// Every statement is slow, and whatever is logged is; but for the access log, which names tenants.
-const ALL_OF_IT: [(&str, &str); 3] =
-    [("TIDEGATE_PERFORMANCE_SLOW_QUERY", "1us"), ("RUST_LOG", "trace,fred=off"), ("TIDEGATE_HTTP_ACCESS_LOG", "off")];
+const ALL_OF_IT: [(&str, &str); 3] = [
+    ("TIDEGATE_PERFORMANCE_HEALTH", "slow_query=1us"),
+    ("RUST_LOG", "trace,fred=off"),
+    ("TIDEGATE_HTTP_ACCESS_LOG", "off"),
+];
 
 #[tokio::test]
 async fn slow_queries_are_shown_without_values() {
@@ -121,7 +124,7 @@ async fn six_equal_statements_in_one_request_are_reported() {
 
 #[tokio::test]
 async fn no_page_and_no_list_of_queues_repeats_a_statement() {
-    let settings = [("TIDEGATE_PERFORMANCE_N_PLUS_ONE", "1"), ("TIDEGATE_WORKER", "inner")];
+    let settings = [("TIDEGATE_PERFORMANCE_SLOW", "n_plus_one=1"), ("TIDEGATE_WORKER", "inner")];
     let api = Api::start_with(&settings).await;
     for tenant in ["acme", "beta", "gamma"] {
         api.create_tenant(tenant, "enterprise").await;
@@ -167,7 +170,7 @@ async fn no_page_and_no_list_of_queues_repeats_a_statement() {
 
 #[tokio::test]
 async fn a_commit_counts_to_the_request_that_made_it() {
-    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_N_PLUS_ONE", "1")]).await;
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_SLOW", "n_plus_one=1")]).await;
     api.create_tenant("acme", "enterprise").await;
     let created = api.request(Method::POST, "/api/schedules").header("x-tenant-id", "acme").json(&schedule("one"));
     let id = success_json(created).await["id"].as_str().expect("an id").to_owned();

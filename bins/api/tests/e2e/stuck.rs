@@ -22,7 +22,7 @@ impl Stuck {
     /// Stops a neighbour of that API while it holds the lock. Sends no request to the API itself.
     pub(crate) async fn beside(api: &Api) -> Self {
         let mut writer = api.start_beside(&[BUSY]).await;
-        let witness = api.start_beside(&[BUSY, ("TIDEGATE_HTTP_REQUEST_TIMEOUT", "1s")]).await;
+        let witness = api.start_beside(&[BUSY, ("TIDEGATE_HTTP_TIMEOUTS", "request=1s")]).await;
         let mut traffic = JoinSet::new();
         for of in 0..4 {
             traffic.spawn(write(format!("{}/api/tenants", writer.url), of));

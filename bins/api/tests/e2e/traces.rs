@@ -95,7 +95,7 @@ async fn one_trace_from_request_through_job_to_sql() {
 async fn a_share_of_the_traces_begun_here_is_sent() {
     const REQUESTS: usize = 400;
     let collector = Collector::start().await;
-    let mut api = Api::start_with(&[(ENDPOINT, &collector.url()), ("TIDEGATE_OTLP_SAMPLE", "0.25")]).await;
+    let mut api = Api::start_with(&[(ENDPOINT, &collector.url()), ("TIDEGATE_OTLP_SENDING", "sample=0.25")]).await;
     for _ in 0..REQUESTS {
         success_json(api.request(Method::GET, "/api/performance?type=health")).await;
     }
@@ -112,9 +112,9 @@ async fn metrics_arrive_at_a_collector() {
     let url = collector.url();
     let variables = [
         (ENDPOINT, url.as_str()),
-        ("TIDEGATE_OTLP_INTERVAL", "1s"),
+        ("TIDEGATE_OTLP_SENDING", "interval=1s"),
         ("TIDEGATE_OTLP_RESOURCE", "deployment.environment.name=production"),
-        ("TIDEGATE_PERFORMANCE_SLOW_API_LOG", "1ms"),
+        ("TIDEGATE_PERFORMANCE_SLOW", "request=1ms"),
     ];
     let mut api = Api::start_with(&variables).await;
     api.create_tenant("acme", "enterprise").await;
@@ -265,7 +265,7 @@ async fn no_secret_reaches_a_collector() {
     let variables = [
         (ENDPOINT, url.as_str()),
         ("TIDEGATE_OTLP_HEADERS", along.as_str()),
-        ("TIDEGATE_OTLP_INTERVAL", "1s"),
+        ("TIDEGATE_OTLP_SENDING", "interval=1s"),
         ("TIDEGATE_ADMIN_TOKEN", ADMIN),
         // The log says all that there is to say: none of it may become part of a span.
         ("RUST_LOG", "trace"),

@@ -105,7 +105,7 @@ async fn a_start_waits_for_the_database_and_answers_probes_meanwhile() {
     let mut server = PostgresServer::start_tcp(&[]).await;
     server.kill9();
     let url = server.url().replace("postgres@", "postgres:hunter2@");
-    let mut starting = Starting::new(&[("DATABASE_URL", &url), ("TIDEGATE_DATABASE_DEADLINE", "1s")]);
+    let mut starting = Starting::new(&[("DATABASE_URL", &url), ("TIDEGATE_DATABASE_CONNECTIONS", "deadline=1s")]);
     starting.wait_for("database").await;
     server.restart().await;
     starting.ready().await;

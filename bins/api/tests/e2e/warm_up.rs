@@ -140,7 +140,7 @@ async fn on_demand_the_list_is_loaded_where_one_is_kept() {
 
 #[tokio::test]
 async fn while_a_warm_up_runs_another_is_refused_and_the_end_of_the_process_leaves_its_list() {
-    const SLOW: [(&str, &str); 2] = [("TIDEGATE_CACHE_WARM_UP", "100000"), ("TIDEGATE_CACHE_WARM_UP_CONCURRENCY", "1")];
+    const SLOW: [(&str, &str); 1] = [("TIDEGATE_CACHE_WARM_UP", "100000, concurrency=1")];
     let mut api = Api::start_with(&ON).await;
     api.process.stop().await.expect("it ends");
     let keys = (0..100_000).map(|index| format!("schedule:acme:00000000-0000-7000-8000-{index:012}"));

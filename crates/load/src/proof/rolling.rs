@@ -14,8 +14,7 @@ use crate::traffic::{Stage, Traffic, TrafficOptions};
 use crate::{Check, Topology};
 
 /// Imports take two seconds, and a worker that ends has a fifth of a second for them.
-const SETTINGS: &[(&str, &str)] =
-    &[("TIDEGATE_IMPORT_CHUNK", "5"), ("TIDEGATE_IMPORT_PAUSE", "500ms"), ("TIDEGATE_QUEUE_GRACE", "200ms")];
+const SETTINGS: &[(&str, &str)] = &[("TIDEGATE_IMPORT", "chunk=5, pause=500ms"), ("TIDEGATE_QUEUE_GRACE", "200ms")];
 /// Seconds of load before the first restart, after the last one, and after the rollback of the
 /// canary.
 const CALM: f64 = 10.0;

@@ -9,7 +9,7 @@ use crate::{Check, Topology};
 
 /// Two cores, shared by all processes and the driver, answer some hundred requests a second. With
 /// one at a time in each of three APIs, accepted requests wait least. With 8, no more are accepted.
-const SETTINGS: &[(&str, &str)] = &[("TIDEGATE_HTTP_MAX_IN_FLIGHT", "1")];
+const SETTINGS: &[(&str, &str)] = &[("TIDEGATE_HTTP_CAPACITY", "in_flight=1")];
 /// Seconds of warm-up, of normal traffic before the spike, of the spike and of normal traffic
 /// after it.
 const WARM_UP: f64 = 10.0;

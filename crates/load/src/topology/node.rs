@@ -12,7 +12,7 @@ use super::usage::Usage;
 pub(super) const SETTINGS: &[(&str, &str)] =
     &[("TIDEGATE_WORKER", "none"), ("TIDEGATE_LIMIT_INSTANCES", "3"), ("RUST_LOG", "info,fred=off")];
 /// Settings of `compose.yaml` for the APIs alone.
-pub(super) const API_SETTINGS: &[(&str, &str)] = &[("TIDEGATE_HTTP_DRAIN_DELAY", "2s")];
+pub(super) const API_SETTINGS: &[(&str, &str)] = &[("TIDEGATE_HTTP_DRAIN", "delay=2s")];
 
 const READY: Duration = Duration::from_secs(90);
 /// `stop_grace_period` of `compose.yaml`.

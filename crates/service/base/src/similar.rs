@@ -3,8 +3,8 @@
 /// Returns the known name that differs from `name` in the fewest letters. `None` if all differ in
 /// more than a third of their letters.
 ///
-/// A name in the wrong table of a file is found by its last part: `api_block` is like
-/// `limits.api_block`.
+/// A name in the wrong table of a file is found by its last part: `ddos_allow` is like
+/// `limits.ddos_allow`.
 pub fn most_like<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = (name.chars().count() / 3).max(1);
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
@@ -21,13 +21,13 @@ mod tests {
 
     #[test]
     fn a_slip_is_found_and_another_word_is_not() {
-        let known = ["listen", "log", "limits.api", "limits.api_block", "http.max_body"];
+        let known = ["listen", "log", "limits.api", "limits.ddos_allow", "cache.warm_up"];
         for (name, like) in [
             ("listn", Some("listen")),
             ("lsiten", Some("listen")),
-            ("limits.api_blok", Some("limits.api_block")),
-            ("api_block", Some("limits.api_block")),
-            ("http.max-body", Some("http.max_body")),
+            ("limits.ddos_alow", Some("limits.ddos_allow")),
+            ("ddos_allow", Some("limits.ddos_allow")),
+            ("cache.warm-up", Some("cache.warm_up")),
             ("zzz", None),
             ("", None),
         ] {

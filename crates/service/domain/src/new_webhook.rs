@@ -49,7 +49,7 @@ impl NewWebhook<'_> {
             return Err(refused("has a user, a password or a fragment, which a webhook has not"));
         }
         if !settings.private_addresses && names_private_address(&url) {
-            return Err(refused("names a private address, and webhook.private_addresses is off"));
+            return Err(refused("names a private address, and webhooks: private_addresses is off"));
         }
         let is_kind = |kind: &String| {
             let goes =
@@ -106,7 +106,7 @@ mod tests {
             let new = NewWebhook { url: "https://example.com", kinds };
             assert!(matches!(new.check(&check_with(&[]).unwrap().webhook), Err(Refused::Kinds(_))));
         }
-        let open = check_with(&[("TIDEGATE_WEBHOOK_PRIVATE_ADDRESSES", "on")]).unwrap().webhook;
+        let open = check_with(&[("TIDEGATE_WEBHOOKS", "private_addresses=on")]).unwrap().webhook;
         assert!(NewWebhook { url: "http://127.0.0.1:9/", kinds: Vec::new() }.check(&open).is_ok());
     }
 }

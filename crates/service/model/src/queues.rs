@@ -16,10 +16,6 @@ pub struct AppQueue {
     pub name: &'static str,
     /// The kinds of its jobs, the usual one first.
     pub kinds: &'static [&'static str],
-    /// Setting for the number of jobs that one process runs at a time.
-    pub concurrency: &'static str,
-    /// Setting for the timeout of one run.
-    pub timeout: &'static str,
     /// Retry policy of a failed job.
     pub retry: fn() -> RetryPolicy,
 }
@@ -37,55 +33,13 @@ pub struct ServedQueue {
 
 /// Every queue, by name.
 pub const ALL: &[AppQueue] = &[
-    AppQueue {
-        name: "analytics",
-        kinds: &["analytics.roll"],
-        concurrency: "queue.analytics_concurrency",
-        timeout: "queue.analytics_timeout",
-        retry: RetryPolicy::default,
-    },
-    AppQueue {
-        name: "backup",
-        kinds: &["backup.make"],
-        concurrency: "queue.backup_concurrency",
-        timeout: "backup.timeout",
-        retry: for_a_day,
-    },
-    AppQueue {
-        name: "email",
-        kinds: &["email.send"],
-        concurrency: "queue.email_concurrency",
-        timeout: "queue.email_timeout",
-        retry: for_a_day,
-    },
-    AppQueue {
-        name: "export",
-        kinds: &["schedules.export"],
-        concurrency: "queue.export_concurrency",
-        timeout: "export.timeout",
-        retry: for_a_day,
-    },
-    AppQueue {
-        name: "import",
-        kinds: &["schedule.import"],
-        concurrency: "queue.import_concurrency",
-        timeout: "import.timeout",
-        retry: RetryPolicy::default,
-    },
-    AppQueue {
-        name: "notification",
-        kinds: &["notification.send"],
-        concurrency: "queue.notification_concurrency",
-        timeout: "queue.notification_timeout",
-        retry: for_a_day,
-    },
-    AppQueue {
-        name: "report",
-        kinds: &["report.make"],
-        concurrency: "queue.report_concurrency",
-        timeout: "report.timeout",
-        retry: for_a_day,
-    },
+    AppQueue { name: "analytics", kinds: &["analytics.roll"], retry: RetryPolicy::default },
+    AppQueue { name: "backup", kinds: &["backup.make"], retry: for_a_day },
+    AppQueue { name: "email", kinds: &["email.send"], retry: for_a_day },
+    AppQueue { name: "export", kinds: &["schedules.export"], retry: for_a_day },
+    AppQueue { name: "import", kinds: &["schedule.import"], retry: RetryPolicy::default },
+    AppQueue { name: "notification", kinds: &["notification.send"], retry: for_a_day },
+    AppQueue { name: "report", kinds: &["report.make"], retry: for_a_day },
     AppQueue {
         name: "schedule",
         kinds: &[
@@ -95,19 +49,11 @@ pub const ALL: &[AppQueue] = &[
             "schedule.reindex-page",
             "schedule.reindexed",
         ],
-        concurrency: "queue.schedule_concurrency",
-        timeout: "queue.schedule_timeout",
         retry: RetryPolicy::default,
     },
     // Posts for `notification` have a queue of their own, so that a slow receiver does not delay
     // other notices.
-    AppQueue {
-        name: "webhook",
-        kinds: &["notification.deliver"],
-        concurrency: "queue.webhook_concurrency",
-        timeout: "queue.webhook_timeout",
-        retry: for_a_day,
-    },
+    AppQueue { name: "webhook", kinds: &["notification.deliver"], retry: for_a_day },
 ];
 
 /// Other servers and file stores may be unavailable for hours. Greylisting asks for a mail again

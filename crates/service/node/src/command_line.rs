@@ -80,11 +80,9 @@ where
         let faults: Vec<_> = faults.into_iter().map(StartError::from).collect();
         return if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) };
     }
-    let warnings = raw.take_warnings();
     let (settings, faults) = raw.judge();
     let mut faults: Vec<_> = faults.into_iter().map(StartError::from).collect();
     if arguments.get_flag("check") {
-        warnings.iter().try_for_each(|warning| say(warning))?;
         let files = settings.as_ref().and_then(|settings| settings.tls.as_ref()).map(tls_files);
         match files.filter(|_| program.speaks_tls).map(|files| tls::load(&files)) {
             Some(Ok(pair)) => pair.warnings.iter().try_for_each(|warning| say(warning))?,
@@ -99,7 +97,6 @@ where
     }
     let Some(settings) = settings.filter(|_| faults.is_empty()) else { return Err(Faults(faults)) };
     tidegate_telemetry::init_logging(&settings);
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Some(request) = restore::asked(arguments) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         for table in runtime.block_on(backup::restore(&settings, &request))? {

@@ -162,7 +162,7 @@ impl Node {
         telemetry.watch_server(store.server_watch(), background.clone());
         let export = Export::start(&telemetry, &settings)?;
         let hub = Hub::new(&store, &settings.notifications);
-        let closed_by = (!settings.webhook.private_addresses).then_some("webhook.private_addresses");
+        let closed_by = (!settings.webhook.private_addresses).then_some("webhooks: private_addresses");
         let webhooks = Sender::new(settings.webhook.timeout, closed_by)?;
         tokio::spawn(store.clone().forget_notifications(settings.notifications.keep, background.clone()));
         let adjustable = |served: &ServedQueue| (*served, Concurrency::new(served.concurrency));

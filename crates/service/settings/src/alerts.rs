@@ -150,7 +150,7 @@ fn alert_rules(raw: &Reader<'_>, objective: &BurnRate) -> Result<RuleChanges, Se
 fn addresses(raw: &Reader<'_>) -> Result<Vec<String>, SettingsError> {
     const KEY: &str = "alerts.email";
     let Some((text, _)) = raw.text(KEY) else { return Ok(Vec::new()) };
-    let most = raw.count("email.max_recipients", 1..=1000)?;
+    let most = raw.options("email.limits")?.count("max_recipients", 1..=1000)?;
     let wanted =
         || raw.invalid(KEY, format!("must be 1 to {most} addresses such as ops@example.com, separated by commas"));
     let addresses: Mailboxes = text.parse().map_err(|_| wanted())?;

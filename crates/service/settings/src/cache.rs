@@ -11,14 +11,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "cache.warm_up",
         "TIDEGATE_CACHE_WARM_UP",
-        Some("1000"),
-        "maximum number of hot keys that the API remembers, in data_dir and on Redis, and loads at its next start; 0: none",
-    ),
-    setting(
-        "cache.warm_up_concurrency",
-        "TIDEGATE_CACHE_WARM_UP_CONCURRENCY",
-        Some("4"),
-        "number of keys that a warm-up loads concurrently",
+        Some("1000, concurrency=4"),
+        "maximum number of hot keys that the API remembers, in data_dir and on Redis, and loads at its next start (0: none), and number of keys that it loads concurrently",
     ),
 ];
 
@@ -36,10 +30,8 @@ pub(crate) fn size(raw: &Reader<'_>) -> Result<u64, SettingsError> {
 }
 
 pub(crate) fn warm_up(raw: &Reader<'_>) -> Result<WarmUpSettings, SettingsError> {
-    Ok(WarmUpSettings {
-        keys: raw.count("cache.warm_up", 0..=100_000)?,
-        concurrency: raw.count("cache.warm_up_concurrency", 1..=64)?,
-    })
+    let options = raw.options("cache.warm_up")?;
+    Ok(WarmUpSettings { keys: options.count("", 0..=100_000)?, concurrency: options.count("concurrency", 1..=64)? })
 }
 
 #[cfg(test)]

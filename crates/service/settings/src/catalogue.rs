@@ -70,24 +70,6 @@ const fn joined() -> [Setting; COUNT] {
     all
 }
 
-/// A setting of an older version that is no longer read.
-#[derive(Debug)]
-pub(crate) struct Retired {
-    pub(crate) key: &'static str,
-    pub(crate) variable: &'static str,
-    /// Advice on the setting that replaces it.
-    pub(crate) instead: &'static str,
-}
-
-/// Settings that were removed. Setting one causes only a warning, so that the program still starts
-/// after an update.
-pub(crate) const RETIRED: &[Retired] = &[Retired {
-    key: "performance.pool_connections",
-    variable: "TIDEGATE_PERFORMANCE_POOL_CONNECTIONS",
-    instead: "set performance.pool_in_use (TIDEGATE_PERFORMANCE_POOL_IN_USE), which is a share of each pool's \
-              connections such as 0.8, not a number of connections",
-}];
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -19,22 +19,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "up to eight replicas of that server, separated by commas, for reads of schedules, exports, reports and backups",
     ),
     setting(
-        "database.pool",
-        "TIDEGATE_DATABASE_POOL",
-        Some("10"),
-        "maximum number of connections of one process to that server, and to each replica, usually 10 to 100; one more listens",
-    ),
-    setting(
-        "database.connect_timeout",
-        "TIDEGATE_DATABASE_CONNECT_TIMEOUT",
-        Some("10s"),
-        "timeout of a connection attempt",
-    ),
-    setting(
-        "database.deadline",
-        "TIDEGATE_DATABASE_DEADLINE",
-        Some("30s"),
-        "how long requests to an unavailable server are retried; a statement without progress for a third of it is cancelled",
+        "database.connections",
+        "TIDEGATE_DATABASE_CONNECTIONS",
+        Some("pool=10, connect=10s, deadline=30s"),
+        "maximum number of connections of one process to that server, and to each replica, usually 10 to 100 (one more listens), timeout of a connection attempt, and how long requests to an unavailable server are retried (a statement without progress for a third of it is cancelled)",
     ),
 ];
 
@@ -58,10 +46,10 @@ pub struct DatabaseSettings {
 }
 
 pub(crate) fn database(raw: &Reader<'_>) -> Result<Option<DatabaseSettings>, SettingsError> {
-    let pool = raw.count("database.pool", 2..=1000)?;
-    let connect_timeout =
-        raw.duration("database.connect_timeout", Duration::from_millis(100), Duration::from_secs(60))?;
-    let deadline = raw.duration("database.deadline", Duration::from_secs(1), Duration::from_secs(600))?;
+    let options = raw.options("database.connections")?;
+    let pool = options.count("pool", 2..=1000)?;
+    let connect_timeout = options.duration("connect", Duration::from_millis(100), Duration::from_secs(60))?;
+    let deadline = options.duration("deadline", Duration::from_secs(1), Duration::from_secs(600))?;
     let replicas = replicas(raw)?;
     let Some((text, _)) = raw.text("database_url") else {
         if replicas.is_empty() {

@@ -18,8 +18,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "SMTP server, such as smtp://user:password@mail.example.com:587; not set: mails are written to files in data_dir/outbox",
     ),
     setting("email.from", "TIDEGATE_EMAIL_FROM", Some("Tidegate <tidegate@localhost>"), "sender address of mails"),
-    setting("email.timeout", "TIDEGATE_EMAIL_TIMEOUT", Some("10s"), "timeout of one mail"),
-    setting("email.max_recipients", "TIDEGATE_EMAIL_MAX_RECIPIENTS", Some("50"), "maximum recipients per mail"),
+    setting(
+        "email.limits",
+        "TIDEGATE_EMAIL_LIMITS",
+        Some("timeout=10s, max_recipients=50"),
+        "timeout of one mail, and maximum recipients per mail",
+    ),
 ];
 
 /// Settings for mail.
@@ -65,8 +69,9 @@ const WANTED: &str = "must be a URL such as smtp://user:password@mail.example.co
                       for smtp: with ?tls=required, ?tls=offered or ?tls=none if need be";
 
 pub(crate) fn email(raw: &Reader<'_>) -> Result<EmailSettings, SettingsError> {
-    let timeout = raw.duration("email.timeout", Duration::from_millis(100), Duration::from_secs(600))?;
-    let max_recipients = raw.count("email.max_recipients", 1..=1000)?;
+    let limits = raw.options("email.limits")?;
+    let timeout = limits.duration("timeout", Duration::from_millis(100), Duration::from_secs(600))?;
+    let max_recipients = limits.count("max_recipients", 1..=1000)?;
     let from =
         raw.required("email.from", "an address such as Tidegate <tidegate@example.com>", |text| text.parse().ok())?;
     let server = match raw.text("email.url") {

@@ -42,6 +42,14 @@ pub enum SettingsError {
         /// The most similar known variable.
         nearest: Option<&'static str>,
     },
+    /// A setting of an older version.
+    #[error("{name} is no longer a setting: {instead}")]
+    Retired {
+        /// The variable, or the file and the key.
+        name: String,
+        /// Advice on what to set in its place.
+        instead: String,
+    },
     /// A value has the wrong type or is out of range.
     #[error("{setting} ({origin}): {reason}")]
     Invalid {

@@ -15,21 +15,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
         None,
         "location of uploads, exports, reports and backups: s3://BUCKET/PREFIX, with the usual AWS variables; not set: in data_dir",
     ),
-    setting("export.keep", "TIDEGATE_EXPORT_KEEP", Some("24h"), "how long an export can be downloaded"),
-    setting(
-        "export.max_pending",
-        "TIDEGATE_EXPORT_MAX_PENDING",
-        Some("5"),
-        "maximum number of waiting or running exports per tenant; further ones get a 429",
-    ),
-    setting("report.keep", "TIDEGATE_REPORT_KEEP", Some("24h"), "how long the files of a report can be downloaded"),
-    setting(
-        "report.max_pending",
-        "TIDEGATE_REPORT_MAX_PENDING",
-        Some("5"),
-        "maximum number of waiting or running reports per tenant; further ones get a 429",
-    ),
     setting("backup.keep", "TIDEGATE_BACKUP_KEEP", Some("7"), "backups to keep; older ones are removed"),
+    setting(
+        "export",
+        "TIDEGATE_EXPORT",
+        Some("keep=24h, max_pending=5"),
+        "exports: how long one can be downloaded, and waiting or running exports per tenant before a 429",
+    ),
+    setting(
+        "report",
+        "TIDEGATE_REPORT",
+        Some("keep=24h, max_pending=5"),
+        "reports: how long the files of one can be downloaded, and waiting or running reports per tenant before a 429",
+    ),
 ];
 
 /// The location of uploads, exports, reports and backups.
@@ -79,17 +77,18 @@ pub(crate) fn files(raw: &Reader<'_>) -> Result<FilesSettings, SettingsError> {
     };
     Ok(FilesSettings {
         place,
-        export: runs(raw, "export.keep", "export.max_pending")?,
-        report: runs(raw, "report.keep", "report.max_pending")?,
+        export: runs(raw, "export")?,
+        report: runs(raw, "report")?,
         backup_keep: raw.count("backup.keep", 1..=10_000)?,
     })
 }
 
-fn runs(raw: &Reader<'_>, keep: &'static str, max_pending: &'static str) -> Result<FileRunSettings, SettingsError> {
+fn runs(raw: &Reader<'_>, key: &'static str) -> Result<FileRunSettings, SettingsError> {
     const MOST: Duration = Duration::from_secs(365 * 24 * 3600);
+    let options = raw.options(key)?;
     Ok(FileRunSettings {
-        keep: raw.duration(keep, Duration::from_secs(60), MOST)?,
-        max_pending: raw.count(max_pending, 1..=10_000)?,
+        keep: options.duration("keep", Duration::from_secs(60), MOST)?,
+        max_pending: options.count("max_pending", 1..=10_000)?,
     })
 }
 

@@ -8,80 +8,47 @@ use crate::reader::Reader;
 use crate::setting::{Setting, setting};
 
 pub(crate) const SETTINGS: &[Setting] = &[
-    setting("http.max_body", "TIDEGATE_HTTP_MAX_BODY", Some("1MiB"), "maximum size of a JSON body"),
-    setting("http.max_import", "TIDEGATE_HTTP_MAX_IMPORT", Some("64MiB"), "maximum size of an import"),
     setting(
-        "http.request_timeout",
-        "TIDEGATE_HTTP_REQUEST_TIMEOUT",
-        Some("30s"),
-        "timeout of a request, which then gets a 503",
-    ),
-    setting("http.upload_timeout", "TIDEGATE_HTTP_UPLOAD_TIMEOUT", Some("1h"), "timeout of a whole upload"),
-    setting(
-        "http.header_timeout",
-        "TIDEGATE_HTTP_HEADER_TIMEOUT",
-        Some("10s"),
-        "maximum time for a whole request head to arrive before the connection is closed",
+        "http.max_size",
+        "TIDEGATE_HTTP_MAX_SIZE",
+        Some("body=1MiB, import=64MiB"),
+        "maximum size of a JSON body and of an import",
     ),
     setting(
-        "http.write_timeout",
-        "TIDEGATE_HTTP_WRITE_TIMEOUT",
-        Some("30s"),
-        "how long a client may read nothing of its response before it is cut off",
+        "http.timeouts",
+        "TIDEGATE_HTTP_TIMEOUTS",
+        Some("request=30s, upload=1h"),
+        "timeout of a request, which then gets a 503, and of a whole upload",
     ),
     setting(
-        "http.max_connections",
-        "TIDEGATE_HTTP_MAX_CONNECTIONS",
-        Some("10000"),
-        "maximum number of open connections; beyond it the one that has been idle longest is closed",
+        "http.slow_clients",
+        "TIDEGATE_HTTP_SLOW_CLIENTS",
+        Some("header=10s, write=30s, min_rate=512B"),
+        "maximum time for a whole request head to arrive before the connection is closed, time that a client may read nothing of its response before it is cut off, and minimum rate per second at which it sends a body and reads a response, after 10 s of waiting (0B: none)",
     ),
     setting(
-        "http.max_connections_per_address",
-        "TIDEGATE_HTTP_MAX_CONNECTIONS_PER_ADDRESS",
-        Some("512"),
-        "maximum number of open connections per client address; further ones are closed as they arrive; trusted proxies are not counted",
+        "http.capacity",
+        "TIDEGATE_HTTP_CAPACITY",
+        Some("connections=10000, per_address=512, in_flight=1024"),
+        "maximum number of open connections, beyond which the one that has been idle longest is closed; of connections per client address, beyond which further ones are closed as they arrive (trusted proxies are not counted); and of requests in flight, beyond which further ones get a 503 immediately (streams and requests that wait for their body don't count)",
     ),
     setting(
-        "http.max_in_flight",
-        "TIDEGATE_HTTP_MAX_IN_FLIGHT",
-        Some("1024"),
-        "maximum number of requests in flight; further ones get a 503 immediately; streams and requests that wait for their body don't count",
+        "http.drain",
+        "TIDEGATE_HTTP_DRAIN",
+        Some("delay=0s, timeout=20s"),
+        "how long a shutdown still serves requests while /readyz returns 503, so that load balancers see it, and how long it then waits for requests in flight before it cuts them off",
     ),
     setting(
-        "http.min_rate",
-        "TIDEGATE_HTTP_MIN_RATE",
-        Some("512B"),
-        "minimum rate per second at which a client sends a body and reads a response, after 10 s of waiting; 0B: none",
+        "http.access_log",
+        "TIDEGATE_HTTP_ACCESS_LOG",
+        Some("0.01"),
+        "`full`: one log line per request; a share, such as 0.01: for that share of them and each that failed; `off`: none",
     ),
     setting(
         "http.compress_above",
         "TIDEGATE_HTTP_COMPRESS_ABOVE",
         Some("1KiB"),
         "minimum size of responses that are compressed for clients that accept gzip, br or zstd; 0: none",
-    ),
-    setting(
-        "http.access_log",
-        "TIDEGATE_HTTP_ACCESS_LOG",
-        Some("sampled"),
-        "`full`: one log line per request; `sampled`: for a share of them and each that failed; `off`: none",
-    ),
-    setting(
-        "http.access_log_sample",
-        "TIDEGATE_HTTP_ACCESS_LOG_SAMPLE",
-        Some("0.01"),
-        "share of requests in a sampled access log",
-    ),
-    setting(
-        "http.drain_delay",
-        "TIDEGATE_HTTP_DRAIN_DELAY",
-        Some("0s"),
-        "how long a shutdown still serves requests while /readyz returns 503, so that load balancers see it",
-    ),
-    setting(
-        "http.drain_timeout",
-        "TIDEGATE_HTTP_DRAIN_TIMEOUT",
-        Some("20s"),
-        "how long a shutdown then waits for requests in flight before it cuts them off",
     ),
 ];
 
@@ -136,33 +103,34 @@ pub struct HttpSettings {
 }
 
 pub(crate) fn http(raw: &Reader<'_>) -> Result<HttpSettings, SettingsError> {
+    let (max_size, timeouts) = (raw.options("http.max_size")?, raw.options("http.timeouts")?);
+    let slow_clients = raw.options("http.slow_clients")?;
+    let (capacity, drain) = (raw.options("http.capacity")?, raw.options("http.drain")?);
     Ok(HttpSettings {
-        max_body: raw.size("http.max_body", 1024..=64 << 20)?.try_into().unwrap_or(usize::MAX),
-        max_import: raw.size("http.max_import", 1024..=16 << 30)?,
-        request_timeout: raw.duration("http.request_timeout", Duration::from_millis(100), Duration::from_secs(3600))?,
-        upload_timeout: raw.duration("http.upload_timeout", Duration::from_secs(1), Duration::from_secs(24 * 3600))?,
-        header_timeout: raw.duration("http.header_timeout", Duration::from_millis(100), Duration::from_secs(3600))?,
-        write_timeout: raw.duration("http.write_timeout", Duration::from_millis(100), Duration::from_secs(3600))?,
-        min_rate: raw.size("http.min_rate", 0..=1 << 30)?,
-        max_connections: raw.count("http.max_connections", 1..=1_000_000)?,
-        max_in_flight: raw.required("http.max_in_flight", "a whole number from 1 to 1000000", |text| {
+        max_body: max_size.size("body", 1024..=64 << 20)?.try_into().unwrap_or(usize::MAX),
+        max_import: max_size.size("import", 1024..=16 << 30)?,
+        request_timeout: timeouts.duration("request", Duration::from_millis(100), Duration::from_secs(3600))?,
+        upload_timeout: timeouts.duration("upload", Duration::from_secs(1), Duration::from_secs(24 * 3600))?,
+        header_timeout: slow_clients.duration("header", Duration::from_millis(100), Duration::from_secs(3600))?,
+        write_timeout: slow_clients.duration("write", Duration::from_millis(100), Duration::from_secs(3600))?,
+        min_rate: slow_clients.size("min_rate", 0..=1 << 30)?,
+        max_connections: capacity.count("connections", 1..=1_000_000)?,
+        max_in_flight: capacity.required("in_flight", "a whole number from 1 to 1000000", |text| {
             text.parse::<NonZeroU32>().ok().filter(|most| most.get() <= 1_000_000)
         })?,
         compress_above: raw.size("http.compress_above", 0..=64 << 20)?,
         access_log: access_log(raw)?,
-        max_connections_per_address: raw.count("http.max_connections_per_address", 1..=1_000_000)?,
-        drain_delay: raw.duration("http.drain_delay", Duration::ZERO, Duration::from_secs(3600))?,
-        drain_timeout: raw.duration("http.drain_timeout", Duration::ZERO, Duration::from_secs(3600))?,
+        max_connections_per_address: capacity.count("per_address", 1..=1_000_000)?,
+        drain_delay: drain.duration("delay", Duration::ZERO, Duration::from_secs(3600))?,
+        drain_timeout: drain.duration("timeout", Duration::ZERO, Duration::from_secs(3600))?,
     })
 }
 
-/// The share is checked even if it is not used.
 fn access_log(raw: &Reader<'_>) -> Result<AccessLogSettings, SettingsError> {
-    let share = raw.share("http.access_log_sample")?;
-    raw.required("http.access_log", "`off`, `sampled` or `full`", |text| match text {
+    let wanted = "`off`, `full` or a share above 0 and below 1, such as 0.01";
+    raw.required("http.access_log", wanted, |text| match text {
         "off" => Some(AccessLogSettings::Off),
-        "sampled" => Some(AccessLogSettings::Sampled(share)),
         "full" => Some(AccessLogSettings::Full),
-        _ => None,
+        _ => text.parse().ok().filter(|share| *share > 0.0 && *share < 1.0).map(AccessLogSettings::Sampled),
     })
 }

@@ -35,6 +35,7 @@ mod raw;
 mod reader;
 mod redis;
 mod reminders;
+mod retired;
 mod secret;
 mod secret_file;
 mod setting;

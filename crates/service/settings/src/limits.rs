@@ -12,17 +12,31 @@ use crate::error::SettingsError;
 use crate::reader::Reader;
 use crate::setting::{Setting, setting};
 
-const MODE: &str = "`on`: refuses requests; `shadow`: only counts; `off`: not consulted";
-
 pub(crate) const SETTINGS: &[Setting] = &[
-    setting("limits.ddos", "TIDEGATE_LIMIT_DDOS", Some("1000/second"), "limit on requests per client address"),
     setting(
-        "limits.ddos_block",
-        "TIDEGATE_LIMIT_DDOS_BLOCK",
-        Some("10s"),
-        "first block of an address that exceeds limits.ddos; 0s: none",
+        "limits.ddos",
+        "TIDEGATE_LIMIT_DDOS",
+        Some("1000/second, block=10s, mode=on"),
+        "limit on requests per client address; block: the first block of an address that exceeds it, 0s for none; mode `on`: refuses requests, `shadow`: only counts, `off`: not consulted",
     ),
-    setting("limits.ddos_mode", "TIDEGATE_LIMIT_DDOS_MODE", Some("on"), MODE),
+    setting(
+        "limits.auth",
+        "TIDEGATE_LIMIT_AUTH",
+        Some("5/minute, block=15m, mode=on"),
+        "limit on failed logins from one address to one account, at most 1000; options as for limits.ddos",
+    ),
+    setting(
+        "limits.report",
+        "TIDEGATE_LIMIT_REPORT",
+        Some("10/hour, block=5m, mode=on"),
+        "exports and reports per user, at most 1000; options as for limits.ddos",
+    ),
+    setting(
+        "limits.api",
+        "TIDEGATE_LIMIT_API",
+        Some("100/minute, block=1m, mode=on"),
+        "limit on anonymous and per-user requests; options as for limits.ddos",
+    ),
     setting(
         "limits.ddos_allow",
         "TIDEGATE_LIMIT_DDOS_ALLOW",
@@ -36,46 +50,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "addresses and CIDRs, separated by commas, that are always refused, even if also in limits.ddos_allow",
     ),
     setting(
-        "limits.auth",
-        "TIDEGATE_LIMIT_AUTH",
-        Some("5/minute"),
-        "limit on failed logins from one address to one account; at most 1000",
+        "limits.tenant_mode",
+        "TIDEGATE_LIMIT_TENANT_MODE",
+        Some("on"),
+        "mode of the limits of tenants, as for limits.ddos",
     ),
-    setting(
-        "limits.auth_block",
-        "TIDEGATE_LIMIT_AUTH_BLOCK",
-        Some("15m"),
-        "first block of an address and account that exceed limits.auth; 0s: none",
-    ),
-    setting("limits.auth_mode", "TIDEGATE_LIMIT_AUTH_MODE", Some("on"), MODE),
-    setting("limits.report", "TIDEGATE_LIMIT_REPORT", Some("10/hour"), "exports and reports per user; at most 1000"),
-    setting(
-        "limits.report_block",
-        "TIDEGATE_LIMIT_REPORT_BLOCK",
-        Some("5m"),
-        "first block of a user that exceeds limits.report; 0s: none",
-    ),
-    setting("limits.report_mode", "TIDEGATE_LIMIT_REPORT_MODE", Some("on"), MODE),
-    setting("limits.api", "TIDEGATE_LIMIT_API", Some("100/minute"), "limit on anonymous and per-user requests"),
-    setting(
-        "limits.api_block",
-        "TIDEGATE_LIMIT_API_BLOCK",
-        Some("1m"),
-        "first block of a client over limits.api; 0s: none",
-    ),
-    setting("limits.api_mode", "TIDEGATE_LIMIT_API_MODE", Some("on"), MODE),
-    setting("limits.tenant_mode", "TIDEGATE_LIMIT_TENANT_MODE", Some("on"), MODE),
     setting(
         "limits.ipv6_prefix",
         "TIDEGATE_LIMIT_IPV6_PREFIX",
         Some("64"),
         "length of the IPv6 prefix that counts as one client",
-    ),
-    setting(
-        "limits.new_keys",
-        "TIDEGATE_LIMIT_NEW_KEYS",
-        Some("10000"),
-        "maximum number of new keys per second that one process adds to Redis, for each limiter",
     ),
     setting(
         "limits.instances",
@@ -90,16 +74,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "how long a limit check waits for Redis before the process decides by itself; at most redis.request_timeout",
     ),
     setting(
-        "limits.leases",
-        "TIDEGATE_LIMIT_LEASES",
-        Some("off"),
-        "on: the limiters ddos and api lease a part of a busy key's limit from Redis, and admit it without a Redis command per request",
-    ),
-    setting(
         "limits.anomaly_interval",
         "TIDEGATE_LIMIT_ANOMALY_INTERVAL",
         Some("10s"),
         "interval at which a tenant's requests are counted to flag a rate far above its usual one; 0s: off",
+    ),
+    setting(
+        "limits.redis",
+        "TIDEGATE_LIMIT_REDIS",
+        Some("new_keys=10000, leases=off"),
+        "maximum number of new keys per second that one process adds to Redis, for each limiter; leases=on: the limiters ddos and api lease a part of a busy key's limit from Redis, and admit it without a Redis command per request",
     ),
 ];
 
@@ -178,49 +162,40 @@ pub(crate) fn limits(raw: &Reader<'_>) -> Result<LimitsSettings, SettingsError> 
     let ipv6_prefix = raw.required("limits.ipv6_prefix", "a whole number from 1 to 128", |text| {
         text.parse().ok().and_then(|bits| Ipv6Prefix::try_new(bits).ok())
     })?;
+    let redis = raw.options("limits.redis")?;
     Ok(LimitsSettings {
         ddos_lists: lists::lists(raw, ipv6_prefix)?,
-        ddos: limit(raw, "limits.ddos", "limits.ddos_block", "limits.ddos_mode")?,
-        auth: small_limit(raw, "limits.auth", "limits.auth_block", "limits.auth_mode")?,
-        report: small_limit(raw, "limits.report", "limits.report_block", "limits.report_mode")?,
-        api: limit(raw, "limits.api", "limits.api_block", "limits.api_mode")?,
+        ddos: limit(raw, "limits.ddos")?,
+        auth: small_limit(raw, "limits.auth")?,
+        report: small_limit(raw, "limits.report")?,
+        api: limit(raw, "limits.api")?,
         tenant_mode: mode(raw, "limits.tenant_mode")?,
         ipv6_prefix,
-        new_keys: raw.count("limits.new_keys", 1..=1_000_000_000)?,
+        new_keys: redis.count("new_keys", 1..=1_000_000_000)?,
         instances: raw.required("limits.instances", "a whole number from 1", |text| text.parse().ok())?,
         patience: raw.duration("limits.patience", Duration::from_millis(1), Duration::from_secs(60))?,
-        leases: raw.switch("limits.leases")?,
+        leases: redis.switch("leases")?,
         anomaly_interval: raw.duration("limits.anomaly_interval", Duration::ZERO, Duration::from_secs(3600))?,
     })
 }
 
-fn limit(
-    raw: &Reader<'_>,
-    quota: &'static str,
-    block: &'static str,
-    mode_key: &'static str,
-) -> Result<LimitSettings, SettingsError> {
-    let (text, _) =
-        raw.text(quota).ok_or_else(|| raw.invalid(quota, "must be a rate such as 100/minute".to_owned()))?;
+fn limit(raw: &Reader<'_>, key: &'static str) -> Result<LimitSettings, SettingsError> {
+    let options = raw.options(key)?;
+    let text = options.required("", "a rate such as 100/minute", |text| Some(text.to_owned()))?;
     // No limiter of the API has a burst.
     let parsed = text.parse::<Quota>().and_then(|parsed| parsed.ensure_no_burst().map(|()| parsed));
     Ok(LimitSettings {
-        quota: parsed.map_err(|error| raw.invalid(quota, format!("`{text}`: {error}")))?,
-        block: raw.duration(block, Duration::ZERO, Duration::from_secs(24 * 3600))?,
-        mode: mode(raw, mode_key)?,
+        quota: parsed.map_err(|error| options.invalid("", format!("`{text}`: {error}")))?,
+        block: options.duration("block", Duration::ZERO, Duration::from_secs(24 * 3600))?,
+        mode: mode(&options, "mode")?,
     })
 }
 
 /// A limit whose charges are stored one by one.
-fn small_limit(
-    raw: &Reader<'_>,
-    quota: &'static str,
-    block: &'static str,
-    mode_key: &'static str,
-) -> Result<LimitSettings, SettingsError> {
-    let settings = limit(raw, quota, block, mode_key)?;
+fn small_limit(raw: &Reader<'_>, key: &'static str) -> Result<LimitSettings, SettingsError> {
+    let settings = limit(raw, key)?;
     if settings.quota.limit() > MAX_SMALL_LIMIT {
-        return Err(raw.invalid(quota, format!("`{}` is above {MAX_SMALL_LIMIT}", settings.quota)));
+        return Err(raw.invalid(key, format!("`{}` is above {MAX_SMALL_LIMIT}", settings.quota)));
     }
     Ok(settings)
 }
@@ -243,9 +218,8 @@ mod tests {
         assert_eq!((limits.auth.block, limits.report.block), (Duration::from_secs(900), Duration::from_secs(300)));
         assert_eq!((limits.report.quota.to_string().as_str(), limits.ipv6_prefix.bits()), ("10/hour", 64));
         let changed = [
-            ("TIDEGATE_LIMIT_AUTH", "1000/day"),
-            ("TIDEGATE_LIMIT_AUTH_BLOCK", "0s"),
-            ("TIDEGATE_LIMIT_DDOS_MODE", "shadow"),
+            ("TIDEGATE_LIMIT_AUTH", "1000/day, block=0s"),
+            ("TIDEGATE_LIMIT_DDOS", "mode=shadow"),
             ("TIDEGATE_LIMIT_TENANT_MODE", "off"),
             ("TIDEGATE_LIMIT_IPV6_PREFIX", "48"),
         ];
@@ -253,7 +227,11 @@ mod tests {
         assert_eq!((limits.auth.quota.to_string().as_str(), limits.auth.block), ("1000/day", Duration::ZERO));
         assert_eq!((limits.ddos.mode, limits.api.mode), (LimitMode::Shadow, LimitMode::On));
         assert_eq!((limits.tenant_mode, limits.ipv6_prefix.bits()), (LimitMode::Off, 48));
-        for (variable, value) in [("TIDEGATE_LIMIT_AUTH", "1001/day"), ("TIDEGATE_LIMIT_IPV6_PREFIX", "0")] {
+        for (variable, value) in [
+            ("TIDEGATE_LIMIT_AUTH", "1001/day"),
+            ("TIDEGATE_LIMIT_API", "block=25h"),
+            ("TIDEGATE_LIMIT_IPV6_PREFIX", "0"),
+        ] {
             let error = check_with(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.contains(variable), "{error}");
         }

@@ -8,31 +8,17 @@ use crate::setting::{Setting, setting};
 
 pub(crate) const SETTINGS: &[Setting] = &[
     setting(
-        "notifications.keep",
-        "TIDEGATE_NOTIFICATIONS_KEEP",
-        Some("7d"),
-        "how long a notice can be read by a client that was offline",
+        "notifications",
+        "TIDEGATE_NOTIFICATIONS",
+        Some("keep=7d, streams=1000, streams_per_tenant=32"),
+        "notices: how long one can be read by a client that was offline, and the maximum number of their open event streams per process and per tenant",
     ),
     setting(
-        "notifications.streams",
-        "TIDEGATE_NOTIFICATIONS_STREAMS",
-        Some("1000"),
-        "maximum number of open event streams of notices per process",
+        "webhooks",
+        "TIDEGATE_WEBHOOKS",
+        Some("private_addresses=off, timeout=5s, per_tenant=10"),
+        "webhooks of tenants: `on`, whether they may be on a private network or on this machine, the timeout of one attempt, and the maximum number per tenant",
     ),
-    setting(
-        "notifications.streams_per_tenant",
-        "TIDEGATE_NOTIFICATIONS_STREAMS_PER_TENANT",
-        Some("32"),
-        "maximum number of these streams per tenant",
-    ),
-    setting(
-        "webhook.private_addresses",
-        "TIDEGATE_WEBHOOK_PRIVATE_ADDRESSES",
-        Some("off"),
-        "`on`: tenants' webhooks may be on a private network or on this machine",
-    ),
-    setting("webhook.timeout", "TIDEGATE_WEBHOOK_TIMEOUT", Some("5s"), "timeout of one attempt to post to a webhook"),
-    setting("webhook.per_tenant", "TIDEGATE_WEBHOOK_PER_TENANT", Some("10"), "maximum number of webhooks per tenant"),
 ];
 
 /// Notices to tenants.
@@ -61,17 +47,19 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) fn notifications(raw: &Reader<'_>) -> Result<NotificationSettings, SettingsError> {
+    let options = raw.options("notifications")?;
     Ok(NotificationSettings {
-        keep: raw.duration("notifications.keep", SECOND, 400 * DAY)?,
-        streams: raw.count("notifications.streams", 1..=100_000)?,
-        streams_per_tenant: raw.count("notifications.streams_per_tenant", 1..=100_000)?,
+        keep: options.duration("keep", SECOND, 400 * DAY)?,
+        streams: options.count("streams", 1..=100_000)?,
+        streams_per_tenant: options.count("streams_per_tenant", 1..=100_000)?,
     })
 }
 
 pub(crate) fn webhook(raw: &Reader<'_>) -> Result<WebhookSettings, SettingsError> {
+    let options = raw.options("webhooks")?;
     Ok(WebhookSettings {
-        private_addresses: raw.switch("webhook.private_addresses")?,
-        timeout: raw.duration("webhook.timeout", Duration::from_millis(100), Duration::from_secs(60))?,
-        per_tenant: raw.count("webhook.per_tenant", 1..=1000)?,
+        private_addresses: options.switch("private_addresses")?,
+        timeout: options.duration("timeout", Duration::from_millis(100), Duration::from_secs(60))?,
+        per_tenant: options.count("per_tenant", 1..=1000)?,
     })
 }

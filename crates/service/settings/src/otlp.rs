@@ -17,13 +17,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "OpenTelemetry collector that receives traces and metrics with OTLP over HTTP",
     ),
     secret("otlp.headers", "TIDEGATE_OTLP_HEADERS", "headers for the collector: name=value, separated by commas"),
-    setting("otlp.sample", "TIDEGATE_OTLP_SAMPLE", Some("1"), "share of the traces started here that are sent"),
-    setting("otlp.interval", "TIDEGATE_OTLP_INTERVAL", Some("60s"), "interval at which metrics are sent"),
     setting(
         "otlp.resource",
         "TIDEGATE_OTLP_RESOURCE",
         None,
         "resource attributes of the sender, such as deployment.environment.name=production: name=value, separated by commas",
+    ),
+    setting(
+        "otlp.sending",
+        "TIDEGATE_OTLP_SENDING",
+        Some("sample=1, interval=60s"),
+        "share of the traces started here that are sent, and interval at which metrics are sent",
     ),
 ];
 
@@ -45,10 +49,11 @@ pub struct OtlpSettings {
 /// Everything is checked even without a collector, so that a mistake shows when it is made.
 pub(crate) fn otlp(raw: &Reader<'_>) -> Result<Option<OtlpSettings>, SettingsError> {
     let headers = raw.headers("otlp.headers")?;
-    let sample = raw.required("otlp.sample", "a share from 0 to 1, such as 0.1", |text| {
+    let sending = raw.options("otlp.sending")?;
+    let sample = sending.required("sample", "a share from 0 to 1, such as 0.1", |text| {
         text.parse().ok().filter(|share| (0.0..=1.0).contains(share))
     })?;
-    let interval = raw.duration("otlp.interval", Duration::from_secs(1), Duration::from_secs(3600))?;
+    let interval = sending.duration("interval", Duration::from_secs(1), Duration::from_secs(3600))?;
     let resource = resource(raw)?;
     let endpoint = raw.secret_base_url("otlp.endpoint")?;
     if endpoint.is_some() && !cfg!(feature = "otlp") {
@@ -140,6 +145,6 @@ mod tests {
         ] {
             assert!(check_with(&[("TIDEGATE_OTLP_ENDPOINT", wrong)]).is_err(), "{wrong}");
         }
-        assert!(check_with(&[("TIDEGATE_OTLP_SAMPLE", "1.5")]).is_err());
+        assert!(check_with(&[("TIDEGATE_OTLP_SENDING", "sample=1.5")]).is_err());
     }
 }

@@ -13,112 +13,18 @@ use crate::tokens::Tokens;
 
 pub(crate) const SETTINGS: &[Setting] = &[
     setting(
-        "performance.slow_api_log",
-        "TIDEGATE_PERFORMANCE_SLOW_API_LOG",
-        Some("500ms"),
-        "requests that take longer are logged and listed",
+        "performance.slow",
+        "TIDEGATE_PERFORMANCE_SLOW",
+        Some("request=500ms, database=100ms, api=200ms, cache=10ms, rendering=50ms, n_plus_one=5"),
+        "what is listed: requests that take longer, which are also logged; operations of the database, the API, the cache and rendering that take longer; and similar statements in one request beyond that number",
     ),
     setting(
-        "performance.warn_database",
-        "TIDEGATE_PERFORMANCE_WARN_DATABASE",
-        Some("100ms"),
-        "database operations that take longer are listed",
-    ),
-    setting(
-        "performance.warn_api",
-        "TIDEGATE_PERFORMANCE_WARN_API",
-        Some("200ms"),
-        "measured API operations that take longer are listed",
-    ),
-    setting(
-        "performance.warn_cache",
-        "TIDEGATE_PERFORMANCE_WARN_CACHE",
-        Some("10ms"),
-        "cache operations that take longer are listed",
-    ),
-    setting(
-        "performance.warn_rendering",
-        "TIDEGATE_PERFORMANCE_WARN_RENDERING",
-        Some("50ms"),
-        "renderings that take longer are listed",
-    ),
-    setting(
-        "performance.slow_query",
-        "TIDEGATE_PERFORMANCE_SLOW_QUERY",
-        Some("1s"),
-        "95th percentile of a statement above which health degrades; slower ones are listed",
-    ),
-    setting(
-        "performance.slow_api",
-        "TIDEGATE_PERFORMANCE_SLOW_API",
-        Some("2s"),
-        "95th percentile of an endpoint above which health degrades",
-    ),
-    setting(
-        "performance.p99",
-        "TIDEGATE_PERFORMANCE_P99",
-        Some("5s"),
-        "99th percentile of all requests above which health degrades",
-    ),
-    setting(
-        "performance.error_rate",
-        "TIDEGATE_PERFORMANCE_ERROR_RATE",
-        Some("0.05"),
-        "share of 5xx responses above which health degrades",
-    ),
-    setting(
-        "performance.aborted",
-        "TIDEGATE_PERFORMANCE_ABORTED",
-        Some("0.2"),
-        "share of requests whose client disconnected before the response, above which health degrades",
-    ),
-    setting(
-        "performance.min_samples",
-        "TIDEGATE_PERFORMANCE_MIN_SAMPLES",
-        Some("20"),
-        "minimum number of samples for a judgement",
-    ),
-    setting(
-        "performance.hit_rate",
-        "TIDEGATE_PERFORMANCE_HIT_RATE",
-        Some("0.8"),
-        "cache hit rate below which health degrades",
-    ),
-    setting(
-        "performance.pool_in_use",
-        "TIDEGATE_PERFORMANCE_POOL_IN_USE",
-        Some("0.8"),
-        "share of a pool's connections in use for 10 s above which health degrades; pools of one connection are ignored",
-    ),
-    setting(
-        "performance.pool_wait",
-        "TIDEGATE_PERFORMANCE_POOL_WAIT",
-        Some("1s"),
-        "wait for a database connection above which health degrades",
-    ),
-    setting(
-        "performance.pool_stuck",
-        "TIDEGATE_PERFORMANCE_POOL_STUCK",
-        Some("5s"),
-        "wait for a database connection above which its current user counts as stuck; half as long again makes the node unhealthy",
-    ),
-    setting(
-        "performance.endpoints",
-        "TIDEGATE_PERFORMANCE_ENDPOINTS",
-        Some("512"),
-        "maximum number of endpoints with their own figures; the rest share one",
-    ),
-    setting(
-        "performance.fingerprints",
-        "TIDEGATE_PERFORMANCE_FINGERPRINTS",
-        Some("1000"),
-        "maximum number of statement fingerprints that are kept",
-    ),
-    setting(
-        "performance.n_plus_one",
-        "TIDEGATE_PERFORMANCE_N_PLUS_ONE",
-        Some("5"),
-        "number of similar statements in one request above which they are reported",
+        "performance.health",
+        "TIDEGATE_PERFORMANCE_HEALTH",
+        Some(
+            "error_rate=0.05, aborted=0.2, p99=5s, slow_api=2s, slow_query=1s, hit_rate=0.8, pool_in_use=0.8, pool_wait=1s, pool_stuck=5s, min_samples=20",
+        ),
+        "thresholds of health: share of 5xx responses, share of requests whose client disconnected, 99th percentile of all requests, 95th percentile of an endpoint and of a statement, lowest cache hit rate, share of a pool's connections in use for 10 s, wait for a connection, wait after which its user counts as stuck (half as long again makes the node unhealthy), and the minimum number of samples",
     ),
     setting(
         "performance.metrics_access",
@@ -145,8 +51,6 @@ pub struct PerformanceSettings {
     pub health: HealthConfig,
     /// Settings of the record of statements.
     pub queries: QueryConfig,
-    /// Maximum number of endpoints, and of operations, that are measured by name.
-    pub endpoints: usize,
     /// Whether `/metrics` and the details of `/health` require the read token.
     pub metrics_need_token: bool,
     /// Whether advice may be carried out automatically where possible.
@@ -171,38 +75,34 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(137);
 
 pub(crate) fn performance(raw: &Reader<'_>, tokens: &Tokens) -> Result<PerformanceSettings, SettingsError> {
-    let time = |key| raw.duration(key, MILLISECOND, LONGEST);
+    let (thresholds, slow) = (raw.options("performance.health")?, raw.options("performance.slow")?);
+    let time = |name| thresholds.duration(name, MILLISECOND, LONGEST);
+    let listed = |name| slow.duration(name, MILLISECOND, LONGEST);
     let health = HealthConfig {
-        error_rate: raw.share("performance.error_rate")?,
-        aborted: raw.share("performance.aborted")?,
-        p99: time("performance.p99")?,
-        slow_api: time("performance.slow_api")?,
-        slow_query: raw.duration("performance.slow_query", MICROSECOND, LONGEST)?,
-        pool_in_use: raw.share("performance.pool_in_use")?,
-        pool_wait: time("performance.pool_wait")?,
-        pool_stuck: time("performance.pool_stuck")?,
-        hit_rate: raw.share("performance.hit_rate")?,
-        min_samples: raw.count("performance.min_samples", 1..=1_000_000)?,
+        error_rate: thresholds.share("error_rate")?,
+        aborted: thresholds.share("aborted")?,
+        p99: time("p99")?,
+        slow_api: time("slow_api")?,
+        slow_query: thresholds.duration("slow_query", MICROSECOND, LONGEST)?,
+        pool_in_use: thresholds.share("pool_in_use")?,
+        pool_wait: time("pool_wait")?,
+        pool_stuck: time("pool_stuck")?,
+        hit_rate: thresholds.share("hit_rate")?,
+        min_samples: thresholds.count("min_samples", 1..=1_000_000)?,
         ..HealthConfig::default()
     };
     let queries = QueryConfig {
-        shapes: raw.count("performance.fingerprints", 1..=100_000)?,
         slow: health.slow_query,
-        alike: raw.count("performance.n_plus_one", 1..=100_000)?,
+        alike: slow.count("n_plus_one", 1..=100_000)?,
         ..QueryConfig::default()
     };
-    let warn = [
-        (Kind::Database, "performance.warn_database"),
-        (Kind::Api, "performance.warn_api"),
-        (Kind::Cache, "performance.warn_cache"),
-        (Kind::Rendering, "performance.warn_rendering"),
-    ];
+    let warn =
+        [(Kind::Database, "database"), (Kind::Api, "api"), (Kind::Cache, "cache"), (Kind::Rendering, "rendering")];
     Ok(PerformanceSettings {
-        slow_api_log: time("performance.slow_api_log")?,
-        warn: warn.into_iter().map(|(kind, key)| Ok((kind, time(key)?))).collect::<Result<_, SettingsError>>()?,
+        slow_api_log: listed("request")?,
+        warn: warn.into_iter().map(|(kind, name)| Ok((kind, listed(name)?))).collect::<Result<_, SettingsError>>()?,
         health,
         queries,
-        endpoints: raw.count("performance.endpoints", 1..=10_000)?,
         metrics_need_token: metrics_need_token(raw, tokens)?,
         acts: raw.switch("performance.actions")?,
         alerts: alerts(raw)?,
@@ -240,23 +140,24 @@ mod tests {
 
     #[test]
     fn whatever_the_settings_take_health_can_be_judged_by() {
-        for (variable, values) in [
-            ("TIDEGATE_PERFORMANCE_ERROR_RATE", ["0.000001", "0.999999"]),
-            ("TIDEGATE_PERFORMANCE_HIT_RATE", ["0.01", "0.99"]),
-            ("TIDEGATE_PERFORMANCE_ABORTED", ["0.01", "0.99"]),
-            ("TIDEGATE_PERFORMANCE_P99", ["1ms", "137s"]),
-            ("TIDEGATE_PERFORMANCE_SLOW_QUERY", ["1ms", "137s"]),
-            ("TIDEGATE_PERFORMANCE_POOL_WAIT", ["1ms", "137s"]),
-            ("TIDEGATE_PERFORMANCE_POOL_STUCK", ["1ms", "137s"]),
+        let set = |text: &str| check_with(&[("TIDEGATE_PERFORMANCE_HEALTH", text)]);
+        for (option, values) in [
+            ("error_rate", ["0.000001", "0.999999"]),
+            ("hit_rate", ["0.01", "0.99"]),
+            ("aborted", ["0.01", "0.99"]),
+            ("p99", ["1ms", "137s"]),
+            ("slow_query", ["1ms", "137s"]),
+            ("pool_wait", ["1ms", "137s"]),
+            ("pool_stuck", ["1ms", "137s"]),
         ] {
             for value in values {
-                let performance = check_with(&[(variable, value)]).unwrap().performance;
-                assert_eq!(performance.health.check(), Ok(()), "{variable}={value}");
+                let performance = set(&format!("{option}={value}")).unwrap().performance;
+                assert_eq!(performance.health.check(), Ok(()), "{option}={value}");
             }
         }
         for value in ["0", "1", "NaN", "-0.1", "inf"] {
-            let error = check_with(&[("TIDEGATE_PERFORMANCE_ERROR_RATE", value)]).unwrap_err().to_string();
-            assert!(error.contains("TIDEGATE_PERFORMANCE_ERROR_RATE"), "{error}");
+            let error = set(&format!("error_rate={value}")).unwrap_err().to_string();
+            assert!(error.contains("TIDEGATE_PERFORMANCE_HEALTH") && error.contains("`error_rate`"), "{error}");
         }
     }
 

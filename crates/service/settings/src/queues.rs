@@ -8,6 +8,9 @@ use crate::error::SettingsError;
 use crate::reader::Reader;
 use crate::setting::{Setting, setting};
 
+const CONCURRENCY: &str = "queue.concurrency";
+const TIMEOUT: &str = "queue.timeout";
+
 pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "queues",
@@ -15,106 +18,34 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Some("all"),
         "queues whose jobs the process runs, separated by commas, or `all`; jobs of a queue that no process serves wait",
     ),
-    setting(
-        "queue.analytics_concurrency",
-        "TIDEGATE_QUEUE_ANALYTICS_CONCURRENCY",
-        Some("1"),
-        "maximum number of analytics jobs that one process runs at a time",
-    ),
-    setting("queue.analytics_timeout", "TIDEGATE_QUEUE_ANALYTICS_TIMEOUT", Some("10m"), "timeout of one analytics run"),
     setting("analytics.keep", "TIDEGATE_ANALYTICS_KEEP", Some("400d"), "how long a day's figures are kept"),
-    setting(
-        "queue.import_concurrency",
-        "TIDEGATE_QUEUE_IMPORT_CONCURRENCY",
-        Some("2"),
-        "maximum number of imports that one process runs at a time",
-    ),
     setting("queue.lease", "TIDEGATE_QUEUE_LEASE", Some("15s"), "how long a job stays assigned to a dead worker"),
     setting("queue.grace", "TIDEGATE_QUEUE_GRACE", Some("10s"), "how long a shutdown lets running jobs continue"),
-    setting("import.chunk", "TIDEGATE_IMPORT_CHUNK", Some("500"), "number of lines per transaction of an import"),
-    setting("import.pause", "TIDEGATE_IMPORT_PAUSE", Some("0s"), "pause between two transactions of an import"),
-    setting(
-        "import.max_rejects",
-        "TIDEGATE_IMPORT_MAX_REJECTS",
-        Some("10000"),
-        "maximum number of rejected lines per import; one more stops it",
-    ),
-    setting(
-        "import.max_pending",
-        "TIDEGATE_IMPORT_MAX_PENDING",
-        Some("20"),
-        "maximum number of uploading, waiting or running imports per tenant; further ones get a 429",
-    ),
-    setting(
-        "queue.export_concurrency",
-        "TIDEGATE_QUEUE_EXPORT_CONCURRENCY",
-        Some("1"),
-        "maximum number of exports that one process runs at a time",
-    ),
-    setting("export.timeout", "TIDEGATE_EXPORT_TIMEOUT", Some("1h"), "timeout of one run of an export"),
-    setting(
-        "queue.report_concurrency",
-        "TIDEGATE_QUEUE_REPORT_CONCURRENCY",
-        Some("1"),
-        "maximum number of reports that one process creates at a time",
-    ),
-    setting("report.timeout", "TIDEGATE_REPORT_TIMEOUT", Some("1h"), "timeout of one run of a report"),
-    setting(
-        "queue.backup_concurrency",
-        "TIDEGATE_QUEUE_BACKUP_CONCURRENCY",
-        Some("1"),
-        "maximum number of backups that one process runs at a time",
-    ),
-    setting("backup.timeout", "TIDEGATE_BACKUP_TIMEOUT", Some("1h"), "timeout of one run of a backup"),
-    setting("import.timeout", "TIDEGATE_IMPORT_TIMEOUT", Some("6h"), "timeout of one run of an import"),
-    setting(
-        "queue.email_concurrency",
-        "TIDEGATE_QUEUE_EMAIL_CONCURRENCY",
-        Some("4"),
-        "maximum number of mails that one process sends at a time",
-    ),
-    setting("queue.email_timeout", "TIDEGATE_QUEUE_EMAIL_TIMEOUT", Some("2m"), "timeout of one run of a mail job"),
-    setting(
-        "queue.notification_concurrency",
-        "TIDEGATE_QUEUE_NOTIFICATION_CONCURRENCY",
-        Some("8"),
-        "maximum number of notices that one process writes at a time",
-    ),
-    setting(
-        "queue.notification_timeout",
-        "TIDEGATE_QUEUE_NOTIFICATION_TIMEOUT",
-        Some("2m"),
-        "timeout of one run of a notice job",
-    ),
-    setting(
-        "queue.schedule_concurrency",
-        "TIDEGATE_QUEUE_SCHEDULE_CONCURRENCY",
-        Some("4"),
-        "maximum number of reminder and schedule jobs that one process runs at a time",
-    ),
-    setting(
-        "queue.schedule_timeout",
-        "TIDEGATE_QUEUE_SCHEDULE_TIMEOUT",
-        Some("10m"),
-        "timeout of one run of a reminder or schedule job",
-    ),
-    setting(
-        "queue.webhook_concurrency",
-        "TIDEGATE_QUEUE_WEBHOOK_CONCURRENCY",
-        Some("8"),
-        "maximum number of concurrent webhook requests per process, of which one tenant gets at most a quarter",
-    ),
-    setting(
-        "queue.webhook_timeout",
-        "TIDEGATE_QUEUE_WEBHOOK_TIMEOUT",
-        Some("2m"),
-        "timeout of one run of a webhook job",
-    ),
     setting(
         "queue.partitions",
         "TIDEGATE_QUEUE_PARTITIONS",
         Some("1"),
         "number of Redis Cluster slots over which the jobs of one queue are spread; the same for all processes",
+    ),
+    setting(
+        CONCURRENCY,
+        "TIDEGATE_QUEUE_CONCURRENCY",
+        Some("analytics=1, backup=1, email=4, export=1, import=2, notification=8, report=1, schedule=4, webhook=8"),
+        "maximum number of jobs of a queue that one process runs at a time; a number alone is for each queue",
+    ),
+    setting(
+        TIMEOUT,
+        "TIDEGATE_QUEUE_TIMEOUT",
+        Some(
+            "analytics=10m, backup=1h, email=2m, export=1h, import=6h, notification=2m, report=1h, schedule=10m, webhook=2m",
+        ),
+        "timeout of one run of a job of a queue; a time alone is for each queue",
+    ),
+    setting(
+        "import",
+        "TIDEGATE_IMPORT",
+        Some("chunk=500, pause=0s, max_rejects=10000, max_pending=20"),
+        "imports: lines per transaction, pause between two of them, rejected lines per import before it stops, and uploading, waiting or running imports per tenant before a 429",
     ),
 ];
 
@@ -146,15 +77,16 @@ const MOST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 const MOST_KEPT: Duration = Duration::from_secs(3_660 * 24 * 3600);
 
 pub(crate) fn queue(raw: &Reader<'_>) -> Result<QueueSettings, SettingsError> {
+    let imports = raw.options("import")?;
     Ok(QueueSettings {
         partitions: raw.count("queue.partitions", 1..=256)?,
         served: served(raw)?,
         lease: raw.duration("queue.lease", Duration::from_secs(1), Duration::from_secs(3600))?,
         grace: raw.duration("queue.grace", Duration::ZERO, Duration::from_secs(3600))?,
-        import_chunk: raw.count("import.chunk", 1..=500)?,
-        import_pause: raw.duration("import.pause", Duration::ZERO, Duration::from_secs(60))?,
-        import_max_rejects: raw.count("import.max_rejects", 0..=1_000_000)?,
-        import_max_pending: raw.count("import.max_pending", 1..=100_000)?,
+        import_chunk: imports.count("chunk", 1..=500)?,
+        import_pause: imports.duration("pause", Duration::ZERO, Duration::from_secs(60))?,
+        import_max_rejects: imports.count("max_rejects", 0..=1_000_000)?,
+        import_max_pending: imports.count("max_pending", 1..=100_000)?,
     })
 }
 
@@ -165,10 +97,11 @@ pub(crate) fn analytics_keep(raw: &Reader<'_>) -> Result<Duration, SettingsError
 /// Settings of queues that are not served are checked too.
 fn served(raw: &Reader<'_>) -> Result<Vec<ServedQueue>, SettingsError> {
     let names = raw.required("queues", &format!("`all`, or some of {}", QUEUES.join(", ")), chosen)?;
+    let (numbers, timeouts) = (raw.options_or_one(CONCURRENCY)?, raw.options_or_one(TIMEOUT)?);
     let mut served = Vec::new();
     for queue in ALL {
-        let concurrency = raw.count(queue.concurrency, 1..=64)?;
-        let timeout = raw.duration(queue.timeout, LEAST_TIMEOUT, MOST_TIMEOUT)?;
+        let concurrency = numbers.count(queue.name, 1..=64)?;
+        let timeout = timeouts.duration(queue.name, LEAST_TIMEOUT, MOST_TIMEOUT)?;
         if names.contains(&queue.name) {
             served.push(ServedQueue { queue, concurrency, timeout });
         }
@@ -186,6 +119,25 @@ fn chosen(text: &str) -> Option<Vec<&'static str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_ground::check_with;
+
+    #[test]
+    fn every_queue_has_its_options() {
+        for key in [CONCURRENCY, TIMEOUT] {
+            let row = SETTINGS.iter().find(|row| row.key == key).unwrap();
+            let names = row.default.unwrap().split(", ").map(|option| option.split_once('=').unwrap().0);
+            assert_eq!(names.collect::<Vec<_>>(), QUEUES, "{key}");
+        }
+    }
+
+    #[test]
+    fn one_number_is_for_each_queue() {
+        let served = |text| check_with(&[("TIDEGATE_QUEUE_CONCURRENCY", text)]).map(|all| all.queue.served);
+        assert!(served("7").unwrap().iter().all(|queue| queue.concurrency == 7));
+        let numbers = |text| served(text).unwrap().iter().map(|queue| queue.concurrency).collect::<Vec<_>>();
+        assert_eq!(numbers("import=5, email=1"), [1, 1, 1, 1, 5, 8, 1, 4, 8]);
+        assert!(served("import=0").unwrap_err().to_string().contains("`import`: `0` is not a whole number"));
+    }
 
     #[test]
     fn queues_are_chosen_by_name() {

@@ -22,13 +22,11 @@ pub struct RawSettings {
     values: Values,
     /// Faults of the settings, in the order in which they were found.
     faults: Vec<SettingsError>,
-    /// Settings that are no longer read, each with its replacement.
-    warnings: Vec<String>,
 }
 
 impl Default for RawSettings {
     fn default() -> Self {
-        Self { values: Values::new(CATALOGUE), faults: Vec::new(), warnings: Vec::new() }
+        Self { values: Values::new(CATALOGUE), faults: Vec::new() }
     }
 }
 
@@ -74,19 +72,9 @@ impl RawSettings {
         })
     }
 
-    /// Adds a fault that was found elsewhere.
-    pub fn add_fault(&mut self, fault: SettingsError) {
-        self.faults.push(fault);
-    }
-
-    /// Returns the faults of reading: unknown names, and values that are not text.
+    /// Returns the faults of reading: unknown and retired names, and values that are not text.
     pub fn take_faults(&mut self) -> Vec<SettingsError> {
         std::mem::take(&mut self.faults)
-    }
-
-    /// Returns a line for each retired setting that is still set: it has no effect.
-    pub fn take_warnings(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.warnings)
     }
 
     /// Checks all settings.
@@ -165,7 +153,6 @@ impl RawSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::RETIRED;
 
     #[test]
     fn environment_wins_over_file_and_file_over_default() {
@@ -189,31 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn a_retired_setting_is_a_warning_that_names_its_replacement() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "[performance]\npool_connections = 80").unwrap();
-        let variable = ("TIDEGATE_PERFORMANCE_POOL_CONNECTIONS".into(), "80".into());
-        let mut raw = RawSettings::load(Some(file.path()), [variable]).unwrap();
-        let warnings = raw.take_warnings();
-        assert_eq!(warnings.len(), 2, "{warnings:#?}");
-        for (warning, old) in
-            warnings.iter().zip(["`performance.pool_connections`", "TIDEGATE_PERFORMANCE_POOL_CONNECTIONS"])
-        {
-            assert!(warning.contains(old) && warning.contains("not a number of connections"), "{warning}");
-        }
-        for retired in RETIRED {
-            assert!(CATALOGUE.iter().all(|setting| setting.key != retired.key), "{} is retired and read", retired.key);
-            let is_named = CATALOGUE.iter().any(|setting| retired.instead.contains(setting.key));
-            assert!(is_named, "{} has no replacement", retired.key);
-        }
-        let (settings, faults) = raw.judge();
-        assert!(settings.is_some() && faults.is_empty(), "{faults:#?}");
-    }
-
-    #[test]
     fn all_faults_are_found_at_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "listn = 'a'\nlog = { a = 1 }\n[cache]\nsize = 1.5\n[http]\nmax_body = 'x'")
+        std::fs::write(file.path(), "listn = 'a'\nlog = { a = 1 }\n[cache]\nsize = 1.5\n[http]\nmax_size = 'body=x'")
             .unwrap();
         let variables = [
             ("TIDEGATE_LISTEN", "0.0.0.0:80"),
@@ -225,7 +190,7 @@ mod tests {
         let (settings, faults) = RawSettings::load(Some(file.path()), variables).unwrap().judge();
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         let named =
-            ["listn", "log.a", "cache.size", "TIDEGATE_LIMT_API", "tokens.admin", "http.max_body", "redis.prefix"];
+            ["listn", "log.a", "cache.size", "TIDEGATE_LIMT_API", "tokens.admin", "http.max_size", "redis.prefix"];
         assert_eq!(faults.len(), named.len(), "{faults:#?}");
         for name in named {
             assert_eq!(faults.iter().filter(|fault| fault.contains(name)).count(), 1, "{name}: {faults:#?}");

@@ -1,5 +1,6 @@
 //! Reads one setting at a time, from text to value.
 
+mod options;
 mod urls;
 
 use std::fmt::Display;
@@ -7,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use self::options::Options;
 use crate::error::SettingsError;
 use crate::hidden::Hidden;
 use crate::secret::Secret;
@@ -16,8 +18,12 @@ use crate::values::Values;
 /// Shorter tokens are too easy to guess.
 const MIN_TOKEN: usize = 16;
 
-/// Reads one setting at a time, and names it in errors.
-pub(crate) struct Reader<'a>(pub(crate) &'a Values);
+/// Reads one setting at a time, or one option of a setting, and names it in errors.
+pub(crate) struct Reader<'a> {
+    values: &'a Values,
+    /// The options that it reads. `None` if it reads settings.
+    options: Option<Options<'a>>,
+}
 
 /// Returns why a text is not a token. `None` if it is one.
 pub fn token_fault(text: &str) -> Option<String> {
@@ -25,19 +31,36 @@ pub fn token_fault(text: &str) -> Option<String> {
     (!is_token).then(|| format!("must be {MIN_TOKEN} or more visible ASCII characters without spaces"))
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Returns a reader of these settings.
+    pub(crate) fn new(values: &'a Values) -> Self {
+        Self { values, options: None }
+    }
+
     pub(crate) fn text(&self, key: &'static str) -> Option<(&str, Source)> {
-        self.0.named(key).and_then(|setting| self.0.get(setting))
+        match &self.options {
+            Some(options) => options.text(key).map(|text| (text, self.source(options.key))),
+            None => self.values.named(key).and_then(|setting| self.values.get(setting)),
+        }
+    }
+
+    fn source(&self, key: &str) -> Source {
+        let set = self.values.named(key).and_then(|setting| self.values.get(setting));
+        set.map_or(Source::Default, |(_, source)| source)
     }
 
     /// Returns the default of a setting. Empty if it has none.
     pub(crate) fn default(&self, key: &str) -> &'static str {
-        self.0.named(key).and_then(|setting| setting.default).unwrap_or_default()
+        self.values.named(key).and_then(|setting| setting.default).unwrap_or_default()
     }
 
     pub(crate) fn invalid(&self, key: &'static str, reason: String) -> SettingsError {
-        let origin = self.text(key).map_or(Source::Default, |(_, source)| source);
-        SettingsError::Invalid { setting: key, origin, reason }
+        let (setting, reason) = match &self.options {
+            Some(options) if key.is_empty() => (options.key, reason),
+            Some(options) => (options.key, format!("`{key}`: {reason}")),
+            None => (key, reason),
+        };
+        SettingsError::Invalid { setting, origin: self.source(setting), reason }
     }
 
     pub(crate) fn optional<T>(

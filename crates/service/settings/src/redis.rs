@@ -9,18 +9,6 @@ use crate::reader::Reader;
 use crate::setting::{Setting, secret, setting};
 
 pub(crate) const SETTINGS: &[Setting] = &[
-    setting(
-        "cache.replicas",
-        "TIDEGATE_CACHE_REPLICAS",
-        Some("off"),
-        "on: the cache's shared tier also reads values from Redis replicas; off: only from primaries",
-    ),
-    setting(
-        "cache.replica_lag",
-        "TIDEGATE_CACHE_REPLICA_LAG",
-        Some("1s"),
-        "maximum lag of a replica that is read, and how long a changed key is read from the primary",
-    ),
     // The URLs may contain passwords.
     secret(
         "redis.url",
@@ -40,12 +28,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Some("on"),
         "on: send BGREWRITEAOF to Redis at the first connection and after each of its restarts, to remove the remains of torn scripts; off: never",
     ),
-    setting("redis.timeout", "TIDEGATE_REDIS_TIMEOUT", Some("1s"), "timeout of one Redis command of the queue"),
     setting(
-        "redis.request_timeout",
-        "TIDEGATE_REDIS_REQUEST_TIMEOUT",
-        Some("250ms"),
-        "timeout of one Redis command of limits and cache, before the process uses its memory instead",
+        "redis.timeouts",
+        "TIDEGATE_REDIS_TIMEOUTS",
+        Some("queue=1s, request=250ms"),
+        "timeout of one Redis command of the queue, and of limits and cache before the process uses its memory instead",
+    ),
+    setting(
+        "cache.replicas",
+        "TIDEGATE_CACHE_REPLICAS",
+        Some("off"),
+        "maximum lag, such as 1s, of Redis replicas that the cache's shared tier also reads values from, and how long a changed key is read from the primary; `off`: reads only from primaries",
     ),
 ];
 
@@ -73,13 +66,21 @@ pub struct RedisServers {
     pub cache: Option<tidegate_redis::Config>,
 }
 
+fn replica_lag(raw: &Reader<'_>) -> Result<Option<Duration>, SettingsError> {
+    let range = Duration::from_millis(100)..=Duration::from_secs(3600);
+    raw.required("cache.replicas", "`off` or a time from 100ms to 1h, such as 1s", |text| match text {
+        "off" => Some(None),
+        _ => humantime::parse_duration(text).ok().filter(|lag| range.contains(lag)).map(Some),
+    })
+}
+
 /// Everything is checked even without a URL: so a mistake shows when it is made, not when Redis is
 /// enabled.
 pub(crate) fn redis(raw: &Reader<'_>) -> Result<Option<RedisSettings>, SettingsError> {
-    let timeouts = |key| raw.duration(key, Duration::from_millis(10), Duration::from_secs(60));
-    let (timeout, request_timeout) = (timeouts("redis.timeout")?, timeouts("redis.request_timeout")?);
-    let reads_replicas = raw.switch("cache.replicas")?;
-    let lag = raw.duration("cache.replica_lag", Duration::from_millis(100), Duration::from_secs(3600))?;
+    let timeouts = raw.options("redis.timeouts")?;
+    let time = |name| timeouts.duration(name, Duration::from_millis(10), Duration::from_secs(60));
+    let (timeout, request_timeout) = (time("queue")?, time("request")?);
+    let replica_lag = replica_lag(raw)?;
     let prefix =
         raw.required("redis.prefix", "1 to 64 letters, digits, `-`, `_` or `.`", |text| Keyspace::new(text).ok())?;
     let rewrites_append_only_file = raw.switch("redis.rewrite_append_only_file")?;
@@ -95,7 +96,6 @@ pub(crate) fn redis(raw: &Reader<'_>) -> Result<Option<RedisSettings>, SettingsE
         limits: url.command_timeout(request_timeout),
         cache: cache_url.map(|url| url.command_timeout(request_timeout)),
     };
-    let replica_lag = reads_replicas.then_some(lag);
     Ok(Some(RedisSettings { servers, keyspace: prefix, replica_lag, rewrites_append_only_file }))
 }
 
@@ -106,7 +106,7 @@ fn redis_url(raw: &Reader<'_>, key: &'static str) -> Result<Option<tidegate_redi
         .split_once('?')
         .is_some_and(|(_, query)| query.split('&').any(|parameter| parameter.split('=').next() == Some("timeout")));
     if asks_for_timeout {
-        let reason = "`timeout` after `?` is not supported: set redis.timeout and redis.request_timeout";
+        let reason = "`timeout` after `?` is not supported: set redis.timeouts";
         return Err(raw.invalid(key, reason.to_owned()));
     }
     tidegate_redis::Config::parse(text).map(Some).map_err(|error| raw.invalid(key, error.to_string()))
@@ -133,11 +133,9 @@ mod tests {
             check_with(&variables).map(|settings| settings.redis.unwrap().replica_lag)
         };
         assert_eq!(lag(&[]).unwrap(), None);
-        assert_eq!(lag(&[("TIDEGATE_CACHE_REPLICAS", "on")]).unwrap(), Some(Duration::from_secs(1)));
-        let both = [("TIDEGATE_CACHE_REPLICAS", "on"), ("TIDEGATE_CACHE_REPLICA_LAG", "250ms")];
-        assert_eq!(lag(&both).unwrap(), Some(Duration::from_millis(250)));
-        assert_eq!(lag(&both[1..]).unwrap(), None);
-        for wrong in [("TIDEGATE_CACHE_REPLICAS", "yes"), ("TIDEGATE_CACHE_REPLICA_LAG", "1ms")] {
+        assert_eq!(lag(&[("TIDEGATE_CACHE_REPLICAS", "250ms")]).unwrap(), Some(Duration::from_millis(250)));
+        assert_eq!(lag(&[("TIDEGATE_CACHE_REPLICAS", "off")]).unwrap(), None);
+        for wrong in [("TIDEGATE_CACHE_REPLICAS", "on"), ("TIDEGATE_CACHE_REPLICAS", "1ms")] {
             let error = lag(&[wrong]).unwrap_err().to_string();
             assert!(error.contains(wrong.0), "{error}");
         }
@@ -151,7 +149,7 @@ mod tests {
             ("redis-sentinel://:secret@one", "name of the primary"),
             ("redis://:secret@localhost/x", "database"),
             ("redis://:secret@localhost?tiemout=1s", "parameter number 1"),
-            ("redis://:secret@localhost?timeout=1s", "redis.request_timeout"),
+            ("redis://:secret@localhost?timeout=1s", "redis.timeouts"),
         ] {
             let error = check_with(&[("REDIS_URL", url)]).unwrap_err().to_string();
             assert!(error.contains("redis.url (environment variable REDIS_URL)"), "{error}");

@@ -6,32 +6,12 @@ use crate::error::SettingsError;
 use crate::reader::Reader;
 use crate::setting::{Setting, setting};
 
-pub(crate) const SETTINGS: &[Setting] = &[
-    setting(
-        "reminders.lead",
-        "TIDEGATE_REMINDERS_LEAD",
-        Some("15m"),
-        "how long before an occurrence of a schedule its reminder is sent",
-    ),
-    setting(
-        "reminders.horizon",
-        "TIDEGATE_REMINDERS_HORIZON",
-        Some("1h"),
-        "how long before sending it a reminder is prepared",
-    ),
-    setting(
-        "reminders.email",
-        "TIDEGATE_REMINDERS_EMAIL",
-        Some("off"),
-        "`on`: attendees with a mail address get a mail with each reminder",
-    ),
-    setting(
-        "reminders.per_tenant_day",
-        "TIDEGATE_REMINDERS_PER_TENANT_DAY",
-        Some("1000"),
-        "maximum number of reminders, and of mails for them, per tenant and day (UTC); no further ones are sent",
-    ),
-];
+pub(crate) const SETTINGS: &[Setting] = &[setting(
+    "reminders",
+    "TIDEGATE_REMINDERS",
+    Some("lead=15m, horizon=1h, email=off, per_tenant_day=1000"),
+    "reminders: how long before an occurrence of a schedule one is sent, how long before that it is prepared, whether attendees with a mail address get a mail, and the maximum per tenant and day (UTC)",
+)];
 
 /// Reminders of occurrences that are about to begin.
 #[derive(Debug, Clone, Copy)]
@@ -49,10 +29,11 @@ pub struct ReminderSettings {
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) fn reminders(raw: &Reader<'_>) -> Result<ReminderSettings, SettingsError> {
+    let options = raw.options("reminders")?;
     Ok(ReminderSettings {
-        lead: raw.duration("reminders.lead", Duration::ZERO, 7 * DAY)?,
-        horizon: raw.duration("reminders.horizon", Duration::from_secs(300), DAY)?,
-        email: raw.switch("reminders.email")?,
-        per_tenant_day: raw.count("reminders.per_tenant_day", 1..=1_000_000)?,
+        lead: options.duration("lead", Duration::ZERO, 7 * DAY)?,
+        horizon: options.duration("horizon", Duration::from_secs(300), DAY)?,
+        email: options.switch("email")?,
+        per_tenant_day: options.count("per_tenant_day", 1..=1_000_000)?,
     })
 }

@@ -107,7 +107,7 @@ impl Settings {
 
 /// Turns text into values that need no further checks.
 pub(crate) fn settings(values: &Values) -> Result<Settings, SettingsError> {
-    let raw = Reader(values);
+    let raw = Reader::new(values);
     let tokens = tokens(&raw)?;
     let listen = process::listen(&raw, &tokens)?;
     let redis = redis(&raw)?;

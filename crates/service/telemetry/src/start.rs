@@ -183,7 +183,6 @@ pub fn registry<'a>(
     let slow_log = Arc::new(SlowLog::default());
     let builder = Registry::builder()
         .observer(Arc::clone(&slow_log) as _)
-        .cap(settings.endpoints)
         .unjudged(unjudged.into_iter().chain([UNMATCHED]))
         .slow_call(settings.slow_api_log)
         .health(settings.health.clone());

@@ -119,7 +119,10 @@ fn report() -> serde_json::Value {
         ("collapsed", count()),
         ("invalidations", count()),
         ("type_mismatches", count()),
-        ("is_hit_rate_low", told(flag(), "Whether the class is under `performance.hit_rate`, after 100 lookups.")),
+        (
+            "is_hit_rate_low",
+            told(flag(), "Whether the class is under `performance.health: hit_rate`, after 100 lookups."),
+        ),
         ("settings", or_null(settings)),
     ]);
     let tier = open(object([("tier", text()), ("hits", count()), ("misses", count()), ("hit_rate", rate())]));

@@ -69,7 +69,7 @@ async fn a_body_of_a_hundred_megabytes() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_whose_length_is_not_announced() {
-    let target = Target::start_with(&[("TIDEGATE_HTTP_MAX_IMPORT", "2MiB")]).await;
+    let target = Target::start_with(&[("TIDEGATE_HTTP_MAX_SIZE", "import=2MiB")]).await;
     for request in target.json_routes() {
         refused(as_json(request, pieces(20 << 20)), 413, "too-large").await;
     }
@@ -117,7 +117,7 @@ async fn a_json_body_that_is_cut_off_changes_nothing() {
 
 #[tokio::test]
 async fn a_body_that_stalls_is_not_waited_for() {
-    let target = Target::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "200ms")]).await;
+    let target = Target::start_with(&[("TIDEGATE_HTTP_TIMEOUTS", "request=200ms")]).await;
     let stalled = |path: &str, content_type: &str| {
         let body = Body::wrap_stream(stream::pending::<Result<Vec<u8>, Infallible>>());
         target.post(path).header("content-type", content_type).body(body)

@@ -13,7 +13,7 @@ use crate::harness::{Api, DEADLINE, csv, good_titles, problem, success_json};
 
 #[tokio::test]
 async fn an_import_of_bad_lines_is_stopped_and_its_tenant_sees_the_reason() {
-    let settings = [("TIDEGATE_IMPORT_MAX_REJECTS", "100"), ("TIDEGATE_IMPORT_CHUNK", "10")];
+    let settings = [("TIDEGATE_IMPORT", "max_rejects=100, chunk=10")];
     let api = Api::start_with(&settings).await;
     api.create_tenant("acme", "premium").await;
     let answer = upload(&api, "acme", "application/x-ndjson", "x\n".repeat(50_000)).await;
@@ -41,7 +41,7 @@ async fn an_import_of_bad_lines_is_stopped_and_its_tenant_sees_the_reason() {
 
 #[tokio::test]
 async fn a_tenant_has_so_many_imports_at_a_time_and_others_are_not_concerned() {
-    let settings = [("TIDEGATE_IMPORT_MAX_PENDING", "2"), ("TIDEGATE_WORKER", "none")];
+    let settings = [("TIDEGATE_IMPORT", "max_pending=2"), ("TIDEGATE_WORKER", "none")];
     let api = Api::start_with(&settings).await;
     api.create_tenant("acme", "premium").await;
     api.create_tenant("globex", "premium").await;
@@ -61,7 +61,7 @@ async fn a_tenant_has_so_many_imports_at_a_time_and_others_are_not_concerned() {
 
 #[tokio::test]
 async fn a_refused_or_broken_off_upload_gives_its_place_back() {
-    let api = Api::start_with(&[("TIDEGATE_IMPORT_MAX_PENDING", "1")]).await;
+    let api = Api::start_with(&[("TIDEGATE_IMPORT", "max_pending=1")]).await;
     api.create_tenant("acme", "premium").await;
     problem(upload(&api, "acme", "text/csv", "title\n").await, 422, "bad-header").await;
     problem(upload(&api, "acme", "text/csv", "").await, 422, "bad-header").await;
@@ -83,7 +83,7 @@ async fn a_refused_or_broken_off_upload_gives_its_place_back() {
 
 #[tokio::test]
 async fn a_wrong_header_is_refused_while_the_rest_is_still_to_come() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "1h")]).await;
+    let api = Api::start_with(&[("TIDEGATE_HTTP_TIMEOUTS", "request=1h")]).await;
     api.create_tenant("acme", "premium").await;
     let body = stream::iter([Ok::<_, Infallible>("title,colour\n")]).chain(stream::pending());
     let answer = tokio::time::timeout(DEADLINE, upload(&api, "acme", "text/csv", Body::wrap_stream(body))).await;
@@ -94,7 +94,7 @@ async fn a_wrong_header_is_refused_while_the_rest_is_still_to_come() {
 
 #[tokio::test]
 async fn an_upload_that_goes_on_for_too_long_is_ended() {
-    let api = Api::start_with(&[("TIDEGATE_HTTP_UPLOAD_TIMEOUT", "1s")]).await;
+    let api = Api::start_with(&[("TIDEGATE_HTTP_TIMEOUTS", "upload=1s")]).await;
     api.create_tenant("acme", "premium").await;
     let body = stream::iter([Ok::<_, Infallible>(csv(1, &[]))]).chain(stream::pending());
     let answer = upload(&api, "acme", "text/csv", Body::wrap_stream(body)).await;

@@ -15,14 +15,13 @@ use crate::backend::Servers;
 use crate::harness::{Api, DEADLINE, csv, good_titles, problem, with, worker};
 
 /// One import at a time, some seconds for a thousand lines.
-const SLOW: [(&str, &str); 4] = [
-    ("TIDEGATE_QUEUE_IMPORT_CONCURRENCY", "1"),
+const SLOW: [(&str, &str); 3] = [
+    ("TIDEGATE_QUEUE_CONCURRENCY", "import=1"),
     ("TIDEGATE_QUEUE_LEASE", "3s"),
-    ("TIDEGATE_IMPORT_CHUNK", "50"),
-    ("TIDEGATE_IMPORT_PAUSE", "100ms"),
+    ("TIDEGATE_IMPORT", "chunk=50, pause=100ms"),
 ];
 /// A second or two for a file that is longer than what a worker reads ahead.
-const BRISK: [(&str, &str); 2] = [("TIDEGATE_IMPORT_CHUNK", "500"), ("TIDEGATE_IMPORT_PAUSE", "50ms")];
+const BRISK: [(&str, &str); 1] = [("TIDEGATE_IMPORT", "chunk=500, pause=50ms")];
 const LONG: usize = 15_000;
 
 /// An API that runs no jobs, and what it shares with workers: servers, and no directory.
@@ -48,7 +47,7 @@ impl Fleet {
         let way = Relay::start(s3.port()).await;
         let places = vec![
             ("DATABASE_URL", tables.url()),
-            ("TIDEGATE_DATABASE_DEADLINE", "60s".to_owned()),
+            ("TIDEGATE_DATABASE_CONNECTIONS", "deadline=60s".to_owned()),
             ("TIDEGATE_FILES_URL", format!("s3://{}/fleet", S3Server::BUCKET)),
             ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", way.port())),
             ("AWS_ALLOW_HTTP", "true".to_owned()),
@@ -56,7 +55,7 @@ impl Fleet {
             ("AWS_ACCESS_KEY_ID", S3Server::KEY.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", S3Server::SECRET.to_owned()),
         ];
-        let mut variables = vec![("TIDEGATE_WORKER", "none"), ("TIDEGATE_IMPORT_MAX_PENDING", "1")];
+        let mut variables = vec![("TIDEGATE_WORKER", "none"), ("TIDEGATE_IMPORT", "max_pending=1")];
         variables.extend(places.iter().map(|(name, value)| (*name, value.as_str())));
         let api = Api::start_on(Servers::At(jobs.url()), &variables).await;
         api.create_tenant("acme", "enterprise").await;

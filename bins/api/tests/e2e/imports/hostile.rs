@@ -104,7 +104,7 @@ async fn a_hostile_ndjson_costs_exactly_its_bad_lines() {
 /// Imports a file, and asserts what is in the table afterwards. Returns the bad lines.
 async fn import_hostile(content_type: &str, file: Vec<u8>, good: &[&str]) -> Vec<Reject> {
     // One line a transaction: whatever could be lost between two would be.
-    let api = Api::start_with(&[("TIDEGATE_IMPORT_CHUNK", "1")]).await;
+    let api = Api::start_with(&[("TIDEGATE_IMPORT", "chunk=1")]).await;
     api.create_tenant("acme", "enterprise").await;
     let answer = upload(&api, "acme", content_type, file).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);

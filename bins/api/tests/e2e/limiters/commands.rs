@@ -76,7 +76,7 @@ async fn what_the_quota_refuses_is_one_command_and_no_strike() {
 
 #[tokio::test]
 async fn what_the_limit_api_refuses_is_given_back_and_then_refused_from_memory() {
-    let api = noted(&[("TIDEGATE_LIMIT_API", "4/day"), ("TIDEGATE_LIMIT_API_BLOCK", "1h")]).await;
+    let api = noted(&[("TIDEGATE_LIMIT_API", "4/day, block=1h")]).await;
     create(&api, "small", "free", json!({})).await;
     assert_eq!(ask(&api, "small", 3).await, (vec![StatusCode::OK; 3], [3, 3]));
     // Charged, refused by the other, given back.

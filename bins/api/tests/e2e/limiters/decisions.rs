@@ -51,7 +51,7 @@ pub(crate) async fn a_tenants_quota_is_checked_by_its_id() {
 #[tokio::test]
 async fn the_service_token_is_for_decisions_alone() {
     let mut settings = TOKENS.to_vec();
-    settings.push(("TIDEGATE_LIMIT_AUTH_MODE", "off"));
+    settings.push(("TIDEGATE_LIMIT_AUTH", "mode=off"));
     let api = Api::start_with(&settings).await;
     let question = json!({"limiter": "api", "key": "somebody"});
     for (token, wanted) in [

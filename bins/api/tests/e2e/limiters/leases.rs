@@ -19,14 +19,14 @@ const BUSY: Duration = Duration::from_millis(7_500);
 async fn admitted(leases: &str) -> (usize, usize, Duration) {
     let server = RedisServer::start().await;
     server.cli(&["CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "100000"]).await;
+    let leases = format!("leases={leases}");
     let variables = [
-        ("TIDEGATE_LIMIT_LEASES", leases),
-        ("TIDEGATE_LIMIT_API", "2000/day"),
-        ("TIDEGATE_LIMIT_API_BLOCK", "0s"),
-        ("TIDEGATE_LIMIT_DDOS_MODE", "off"),
+        ("TIDEGATE_LIMIT_REDIS", leases.as_str()),
+        ("TIDEGATE_LIMIT_API", "2000/day, block=0s"),
+        ("TIDEGATE_LIMIT_DDOS", "mode=off"),
         // However long a busy machine takes to answer.
         ("TIDEGATE_LIMIT_PATIENCE", "60s"),
-        ("TIDEGATE_REDIS_REQUEST_TIMEOUT", "60s"),
+        ("TIDEGATE_REDIS_TIMEOUTS", "request=60s"),
     ];
     let one = Api::start_on(Servers::Single(server), &variables).await;
     let other = one.start_beside(&variables).await;

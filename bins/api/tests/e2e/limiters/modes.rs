@@ -42,11 +42,7 @@ async fn failed_logins_are_counted_and_the_right_token_always_passes() {
 
 #[tokio::test]
 async fn a_limiter_in_shadow_mode_refuses_no_client_and_counts_would_be_refusals() {
-    let settings = [
-        ("TIDEGATE_LIMIT_DDOS", "3/day"),
-        ("TIDEGATE_LIMIT_DDOS_MODE", "shadow"),
-        ("TIDEGATE_LIMIT_TENANT_MODE", "shadow"),
-    ];
+    let settings = [("TIDEGATE_LIMIT_DDOS", "3/day, mode=shadow"), ("TIDEGATE_LIMIT_TENANT_MODE", "shadow")];
     let api = Api::start_with(&settings).await;
     let body = json!({"id": "odd", "name": "Odd", "tier": "free", "limits": {"per_minute": 2}});
     success_json(api.request(Method::POST, "/api/tenants").json(&body)).await;
@@ -83,10 +79,8 @@ async fn the_decision_service_obeys_the_mode_of_the_tenants_quota() {
 #[tokio::test]
 async fn a_limiter_that_is_off_is_not_queried() {
     let settings = [
-        ("TIDEGATE_LIMIT_DDOS", "1/day"),
-        ("TIDEGATE_LIMIT_DDOS_MODE", "off"),
-        ("TIDEGATE_LIMIT_API", "1/day"),
-        ("TIDEGATE_LIMIT_API_MODE", "off"),
+        ("TIDEGATE_LIMIT_DDOS", "1/day, mode=off"),
+        ("TIDEGATE_LIMIT_API", "1/day, mode=off"),
         ("TIDEGATE_LIMIT_TENANT_MODE", "off"),
     ];
     let api = Api::start_with(&settings).await;

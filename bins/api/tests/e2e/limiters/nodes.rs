@@ -74,7 +74,7 @@ async fn until_in_window(period: Duration, passed: Duration) {
 #[tokio::test]
 async fn a_flood_is_blocked_whatever_the_moment_it_begins() {
     let period = Duration::from_secs(8);
-    let api = one_api(&[("TIDEGATE_LIMIT_DDOS", "10/8s"), ("TIDEGATE_LIMIT_DDOS_BLOCK", "1h")]).await;
+    let api = one_api(&[("TIDEGATE_LIMIT_DDOS", "10/8s, block=1h")]).await;
     for number in 0.. {
         let key = format!("203.0.113.{number}");
         let six = json!({"limiter": "ddos", "key": key, "cost": 6});
@@ -105,7 +105,7 @@ async fn a_flood_is_blocked_whatever_the_moment_it_begins() {
 
 #[tokio::test]
 async fn a_reset_at_the_front_reaches_the_other() {
-    let [one, other] = two_apis_with(&[("TIDEGATE_LIMIT_DDOS", "5/day"), ("TIDEGATE_LIMIT_DDOS_BLOCK", "0s")]).await;
+    let [one, other] = two_apis_with(&[("TIDEGATE_LIMIT_DDOS", "5/day, block=0s")]).await;
     let used_up = async || {
         let told = poll_until(DEADLINE, async || {
             (decide(&other, "ddos", "203.0.113.7").await["allowed"] == false).then_some(())
@@ -131,7 +131,8 @@ async fn a_reset_at_the_front_reaches_the_other() {
 
 #[tokio::test]
 async fn in_a_flood_of_addresses_newcomers_are_served_and_one_that_floods_is_blocked_everywhere() {
-    let [one, other] = two_apis_with(&[("TIDEGATE_LIMIT_NEW_KEYS", "1"), ("TIDEGATE_LIMIT_DDOS", "20/hour")]).await;
+    let [one, other] =
+        two_apis_with(&[("TIDEGATE_LIMIT_REDIS", "new_keys=1"), ("TIDEGATE_LIMIT_DDOS", "20/hour")]).await;
     let decide_all = async |keys: &[String]| -> Vec<Value> {
         let mut said = Vec::new();
         for key in keys {

@@ -16,12 +16,8 @@ use crate::harness::{Api, DEADLINE, csv, schedule};
 /// too.
 const SETTINGS: &[(&str, &str)] = &[
     ("TIDEGATE_LIMIT_DDOS", "1000000/second"),
-    ("TIDEGATE_PERFORMANCE_WARN_DATABASE", "100s"),
-    ("TIDEGATE_PERFORMANCE_WARN_CACHE", "100s"),
-    ("TIDEGATE_PERFORMANCE_WARN_RENDERING", "100s"),
-    ("TIDEGATE_PERFORMANCE_SLOW_QUERY", "100s"),
-    ("TIDEGATE_PERFORMANCE_SLOW_API", "100s"),
-    ("TIDEGATE_PERFORMANCE_P99", "100s"),
+    ("TIDEGATE_PERFORMANCE_SLOW", "database=100s, cache=100s, rendering=100s"),
+    ("TIDEGATE_PERFORMANCE_HEALTH", "slow_query=100s, slow_api=100s, p99=100s"),
 ];
 
 /// A schedule that does not exist.

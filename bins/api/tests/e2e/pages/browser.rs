@@ -34,7 +34,7 @@ async fn busy(variables: &[(&str, &str)]) -> Api {
 
 #[tokio::test]
 async fn no_console_error_no_outside_request_and_all_is_named_seen_and_reached() {
-    let api = busy(&[("TIDEGATE_HTTP_REQUEST_TIMEOUT", "2s")]).await;
+    let api = busy(&[("TIDEGATE_HTTP_TIMEOUTS", "request=2s")]).await;
     look_at_all(&api, &[("overview", "/dashboard"), ("performance", "/dashboard/performance")]).await;
 }
 
@@ -112,7 +112,7 @@ const OVER_IT: &str =
 async fn connections_that_the_browser_opens_ahead_make_no_page_slow() {
     const IDLE: Duration = Duration::from_secs(4);
     const SLOW: Duration = Duration::from_secs(3);
-    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_SLOW_API_LOG", "3s")]).await;
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_SLOW", "request=3s")]).await;
     let browser = Browser::start().await;
     browser.open(&format!("{}/dashboard", api.url)).await;
     says(&browser, "live").await;

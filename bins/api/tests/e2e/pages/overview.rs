@@ -144,7 +144,7 @@ async fn a_rule_is_silenced_and_the_silence_is_lifted() {
 
 #[tokio::test]
 async fn before_there_were_enough_requests_no_score_is_shown() {
-    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_MIN_SAMPLES", "1000000")]).await;
+    let api = Api::start_with(&[("TIDEGATE_PERFORMANCE_HEALTH", "min_samples=1000000")]).await;
     let mut visit = Visit::new(&api);
     let mut page = String::new();
     // The first second has no verdict yet.

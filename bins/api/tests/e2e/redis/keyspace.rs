@@ -128,9 +128,8 @@ async fn a_busy_server_holds_no_key_that_the_page_does_not_list() {
     assert!(listed.len() >= 15, "the page lists {} patterns", listed.len());
     let variables = [
         ("TIDEGATE_QUEUE_PARTITIONS", "2"),
-        ("TIDEGATE_IMPORT_CHUNK", "50"),
-        ("TIDEGATE_IMPORT_PAUSE", "50ms"),
-        ("TIDEGATE_LIMIT_API_BLOCK", "1h"),
+        ("TIDEGATE_IMPORT", "chunk=50, pause=50ms"),
+        ("TIDEGATE_LIMIT_API", "block=1h"),
     ];
     let server = RedisServer::start().await;
     let api = Api::start_on(Servers::At(server.url()), &variables).await;

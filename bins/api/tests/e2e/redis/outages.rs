@@ -305,8 +305,7 @@ async fn a_process_ends_well_while_redis_is_away() {
 async fn an_import_is_whole_after_an_outage_longer_than_its_lease() {
     const LEASE: Duration = Duration::from_secs(2);
     let mut server = RedisServer::start().await;
-    let settings =
-        [("TIDEGATE_QUEUE_LEASE", "2s"), ("TIDEGATE_IMPORT_CHUNK", "50"), ("TIDEGATE_IMPORT_PAUSE", "150ms")];
+    let settings = [("TIDEGATE_QUEUE_LEASE", "2s"), ("TIDEGATE_IMPORT", "chunk=50, pause=150ms")];
     let api = Api::start_on(Servers::At(server.url()), &settings).await;
     // Another worker that could take the job.
     let mut other = api.worker(&settings).start().expect("it starts");

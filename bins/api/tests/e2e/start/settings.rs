@@ -92,7 +92,7 @@ async fn changed_settings_are_printed_without_the_defaults() {
 async fn printed_settings_show_their_source_and_mask_secrets() {
     let scratch = Scratch::new();
     let file = scratch.join("settings.toml");
-    std::fs::write(&file, format!("[tokens]\nread = '{READ}'\n[import]\nchunk = 77\n")).unwrap();
+    std::fs::write(&file, format!("import = 'chunk=77'\n[tokens]\nread = '{READ}'\n")).unwrap();
     let secrets = [
         ("TIDEGATE_ADMIN_TOKEN", ADMIN),
         ("REDIS_URL", "redis://:hunter2-redis@127.0.0.1"),
@@ -102,7 +102,7 @@ async fn printed_settings_show_their_source_and_mask_secrets() {
     let ended = run(secrets.iter().fold(program, |program, (name, value)| program.env(name, value))).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     for part in
-        ["tokens.admin = \"****\"", "tokens.read = \"****\"", "import.chunk = \"77\"", "listen = \"127.0.0.1:0\""]
+        ["tokens.admin = \"****\"", "tokens.read = \"****\"", "import = \"chunk=77\"", "listen = \"127.0.0.1:0\""]
     {
         assert!(ended.out.contains(part), "{part}: {}", ended.out);
     }

@@ -1,16 +1,15 @@
 //! Flags that set settings for one run. They take precedence over the environment.
 
 use clap::{Arg, ArgMatches, Command};
-use tidegate_model::queues::{ALL, QUEUES};
-use tidegate_settings::{RawSettings, SettingsError, Source};
+use tidegate_settings::{RawSettings, Source};
 
-/// A flag with a value, and the settings that it changes.
+/// A flag with a value, and the setting that it replaces.
 #[derive(Debug)]
 pub struct Flag {
     name: &'static str,
     value: &'static str,
     help: &'static str,
-    lay_over: fn(&mut RawSettings, &str) -> Result<(), SettingsError>,
+    setting: &'static str,
 }
 
 /// `--queues email,report`: the queues that the process serves.
@@ -18,10 +17,7 @@ pub const SERVED: Flag = Flag {
     name: "--queues",
     value: "NAMES",
     help: "Queues to serve, separated by commas, instead of TIDEGATE_QUEUES",
-    lay_over: |raw, text| {
-        raw.lay_over("queues", text, Source::Flag(SERVED.name));
-        Ok(())
-    },
+    setting: "queues",
 };
 
 /// `--concurrency email=4,report=1`, or `--concurrency 4` for each queue: the number of concurrent
@@ -29,8 +25,9 @@ pub const SERVED: Flag = Flag {
 pub const CONCURRENCY: Flag = Flag {
     name: "--concurrency",
     value: "JOBS",
-    help: "Concurrent jobs: one number for every queue, or queue=number, separated by commas",
-    lay_over: concurrency,
+    help: "Concurrent jobs, instead of TIDEGATE_QUEUE_CONCURRENCY: one number for every queue, \
+           or queue=number, separated by commas",
+    setting: "queue.concurrency",
 };
 
 impl Flag {
@@ -39,31 +36,16 @@ impl Flag {
         command.arg(Arg::new(self.name).long(long).value_name(self.value).help(self.help))
     }
 
-    /// Applies its value to the settings. An invalid value is added to their faults.
+    /// Applies its value to the settings.
     pub(super) fn apply(&self, arguments: &ArgMatches, raw: &mut RawSettings) {
-        if let Some(text) = arguments.get_one::<String>(self.name)
-            && let Err(fault) = (self.lay_over)(raw, text)
-        {
-            raw.add_fault(fault);
+        if let Some(text) = arguments.get_one::<String>(self.name) {
+            self.lay_over(raw, text);
         }
     }
-}
 
-fn concurrency(raw: &mut RawSettings, text: &str) -> Result<(), SettingsError> {
-    let origin = Source::Flag(CONCURRENCY.name);
-    if !text.contains('=') {
-        ALL.iter().for_each(|queue| raw.lay_over(queue.concurrency, text, origin.clone()));
-        return Ok(());
+    fn lay_over(&self, raw: &mut RawSettings, text: &str) {
+        raw.lay_over(self.setting, text, Source::Flag(self.name));
     }
-    for part in text.split(',') {
-        let unfit = |reason: String| SettingsError::Invalid { setting: "concurrency", origin: origin.clone(), reason };
-        let (name, number) = part.split_once('=').ok_or_else(|| unfit(format!("`{part}` is not queue=number")))?;
-        let queue = ALL.iter().find(|queue| queue.name == name.trim());
-        let queue =
-            queue.ok_or_else(|| unfit(format!("there is no queue `{name}`; there is {}", QUEUES.join(", "))))?;
-        raw.lay_over(queue.concurrency, number, origin.clone());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -73,8 +55,8 @@ mod tests {
 
     fn served(flags: &[(&Flag, &str)]) -> Result<Vec<ServedQueue>, String> {
         let mut raw = RawSettings::default();
-        let laid = flags.iter().try_for_each(|(flag, text)| (flag.lay_over)(&mut raw, text));
-        laid.and_then(|()| raw.check()).map(|settings| settings.queue.served).map_err(|error| error.to_string())
+        flags.iter().for_each(|(flag, text)| flag.lay_over(&mut raw, text));
+        raw.check().map(|settings| settings.queue.served).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -92,10 +74,10 @@ mod tests {
     fn a_flag_error_names_the_flag() {
         for (flag, text, told) in [
             (&SERVED, "imports", "queues (--queues): `imports` is not `all`, or some of "),
-            (&CONCURRENCY, "many", "(--concurrency): `many` is not a whole number from 1 to 64"),
-            (&CONCURRENCY, "import=0", "(--concurrency): `0` is not a whole number from 1 to 64"),
-            (&CONCURRENCY, "import=1,2", "(--concurrency): `2` is not queue=number"),
-            (&CONCURRENCY, "nope=1", "(--concurrency): there is no queue `nope`; there is "),
+            (&CONCURRENCY, "many", "(--concurrency): `analytics`: `many` is not a whole number from 1 to 64"),
+            (&CONCURRENCY, "import=0", "(--concurrency): `import`: `0` is not a whole number from 1 to 64"),
+            (&CONCURRENCY, "import=1,2", "(--concurrency): `2` is not `name=value` with one of the names "),
+            (&CONCURRENCY, "nope=1", "(--concurrency): `nope=1` is not `name=value` with one of the names "),
         ] {
             let message = served(&[(flag, text)]).unwrap_err();
             assert!(message.contains(told), "{text}: {message}");

@@ -90,7 +90,7 @@ async fn a_4xx_is_tried_again_and_a_5xx_is_dead_at_once() {
 #[tokio::test]
 async fn a_server_that_hangs_is_given_up_and_one_that_is_away_is_tried_again() {
     let mut server = SmtpServer::start().await;
-    let ground = Ground::start(&[("TIDEGATE_EMAIL_URL", &server.url()), ("TIDEGATE_EMAIL_TIMEOUT", "500ms")]);
+    let ground = Ground::start(&[("TIDEGATE_EMAIL_URL", &server.url()), ("TIDEGATE_EMAIL_LIMITS", "timeout=500ms")]);
     let began = Instant::now();
     let hung = ground.send("hung", &["hang@example.org"]).await;
     assert_eq!((hung.state, hung.attempts.len()), (JobState::Dead, 4), "{hung:?}");

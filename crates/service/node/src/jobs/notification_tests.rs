@@ -261,14 +261,14 @@ async fn a_receiver_that_hangs_or_never_ends_its_head_is_given_up() {
 #[tokio::test]
 async fn a_private_address_is_refused_whatever_leads_there() {
     let receiver = Receiver::start().await;
-    let ground = Ground::start(Some("webhook.private_addresses")).await;
+    let ground = Ground::start(Some("webhooks: private_addresses")).await;
     let port = receiver.address.port();
     let hosts =
         ["127.0.0.1", "127.1", "2130706433", "localhost", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "10.0.0.1"];
     for (number, host) in (1..).zip(hosts) {
         let job = ground.delivered(&format!("http://{host}:{port}/good"), number).await;
         assert_eq!((job.state, job.attempts.len()), (JobState::Dead, 1), "{host}: {job:?}");
-        assert!(error(&job).contains("the address is private, and webhook.private_addresses is off"), "{job:?}");
+        assert!(error(&job).contains("the address is private, and webhooks: private_addresses is off"), "{job:?}");
     }
     assert!(receiver.seen.lock().unwrap().is_empty(), "a request arrived");
 }

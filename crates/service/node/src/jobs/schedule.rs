@@ -1,8 +1,8 @@
 //! Queue `schedule`: expands recurrences, and sends reminders of occurrences to tenants.
 //!
-//! `schedule.expand` creates a row for each reminder within `reminders.horizon`, and a job for each
-//! that is due soon. `schedule.remind` sends one. The row makes sure that a reminder is sent once:
-//! see [`tidegate_store`].
+//! `schedule.expand` creates a row for each reminder within `reminders: horizon`, and a job for
+//! each that is due soon. `schedule.remind` sends one. The row makes sure that a reminder is sent
+//! once: see [`tidegate_store`].
 
 mod turns;
 

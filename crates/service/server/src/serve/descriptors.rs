@@ -29,7 +29,7 @@ pub(super) fn room_for(connections: usize) -> usize {
     if room < connections {
         tracing::warn!(
             "{room} connections fit into the limit of {limit} open files, not {connections}; raise it (`ulimit -n`), or lower \
-             TIDEGATE_HTTP_MAX_CONNECTIONS"
+             TIDEGATE_HTTP_CAPACITY"
         );
     }
     room

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use tidegate_base::similar::most_like;
 
 use super::RawSettings;
-use crate::catalogue::{CATALOGUE, RETIRED};
+use crate::catalogue::CATALOGUE;
 use crate::error::SettingsError;
+use crate::retired::Retired;
 use crate::setting::Setting;
 use crate::source::Source;
 
@@ -27,9 +28,9 @@ impl RawSettings {
                     self.set_secret_file(secret, &path, Source::Variable(secret.variable));
                     continue;
                 }
-                if let Some(retired) = RETIRED.iter().find(|retired| retired.variable == name) {
-                    let warning = format!("environment variable {name} is no longer read: {}", retired.instead);
-                    self.warnings.push(warning);
+                if let Some(retired) = Retired::of_variable(name) {
+                    let name = format!("environment variable {name}");
+                    self.faults.push(SettingsError::Retired { name, instead: retired.advice() });
                 } else if is_meant_for_us(name) {
                     let nearest = nearest_variable(name);
                     self.faults.push(SettingsError::UnknownVariable { name: name.to_owned(), nearest });

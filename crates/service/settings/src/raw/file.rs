@@ -5,8 +5,9 @@ use std::path::Path;
 use tidegate_base::similar::most_like;
 
 use super::RawSettings;
-use crate::catalogue::{CATALOGUE, RETIRED};
+use crate::catalogue::CATALOGUE;
 use crate::error::SettingsError;
+use crate::retired::Retired;
 use crate::source::Source;
 
 impl RawSettings {
@@ -34,10 +35,9 @@ impl RawSettings {
                     self.set_secret_file(secret, &path_of_file, Source::File(path.to_owned()));
                     continue;
                 }
-                if let Some(retired) = RETIRED.iter().find(|retired| retired.key == key) {
-                    let warning =
-                        format!("settings file {}: `{key}` is no longer read: {}", path.display(), retired.instead);
-                    self.warnings.push(warning);
+                if let Some(retired) = Retired::named(&key) {
+                    let name = format!("settings file {}: `{key}`", path.display());
+                    self.faults.push(SettingsError::Retired { name, instead: retired.advice() });
                     continue;
                 }
                 self.faults.push(SettingsError::Unknown {
@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named_with_the_nearest_known() {
-        let message = from_file("[limits]\napi_blok = '1s'").unwrap().check().unwrap_err().to_string();
-        assert!(message.contains("limits.api_blok") && message.contains("limits.api_block"), "{message}");
+        let message = from_file("[limits]\nddos_alow = '::1'").unwrap().check().unwrap_err().to_string();
+        assert!(message.contains("limits.ddos_alow") && message.contains("limits.ddos_allow"), "{message}");
     }
 
     #[test]

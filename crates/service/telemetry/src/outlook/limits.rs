@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn figures_with_a_limit_are_those_that_health_is_judged_by() {
-        let settings = check_with(&[("TIDEGATE_PERFORMANCE_P99", "2s")]).unwrap().performance;
+        let settings = check_with(&[("TIDEGATE_PERFORMANCE_HEALTH", "p99=2s")]).unwrap().performance;
         let judged = Judged::new(&settings);
         assert_eq!(judged.of("http.p99_ms", None).map(|limit| limit.value), Some(2_000.0));
         assert!(judged.of("cache.l1.hit_rate", None).is_some_and(|limit| limit.is_floor));

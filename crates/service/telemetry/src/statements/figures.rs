@@ -39,7 +39,7 @@ impl Collector for Figures {
         for (database, times) in &self.times {
             family.histogram(&[("database", database)], times)?;
         }
-        let repeated = "Statements that one request repeated more often than `performance.n_plus_one`";
+        let repeated = "Statements that one request repeated more often than `performance.slow: n_plus_one`";
         Family::new(&mut encoder, "tidegate_db_repeated_statements", repeated, MetricType::Counter)?
             .counter(&[], self.repeated)
     }
