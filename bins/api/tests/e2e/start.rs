@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use tidegate_testkit::{Process, Scratch, binary, poll_until};
+use tidegate_testkit::{Process, Scratch, poll_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -64,7 +64,7 @@ impl Observer for SlowLog {
             Event::SlowCall(call) => self.call(call),
             Event::SlowOperation(slow) => self.operation(slow),
             Event::TickPanicked => {
-                tracing::error!("health was not evaluated for a second: a part of the evaluation panicked")
+                tracing::error!("health was not evaluated for a second: a part of the evaluation panicked");
             }
             _ => {}
         }
