@@ -2,7 +2,7 @@
 //! back. Each step is one that a test can wait for.
 #![allow(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
@@ -68,14 +68,15 @@ async fn a_crowd_in_three_processes_makes_one_call() {
     let api = example.api();
     let started = Instant::now();
     let answers = join_all((0..CALLERS).map(|_| rate(api, "EUR/USD"))).await;
-    let (_, first) = &answers[0];
+    let mut rates = BTreeSet::new();
     for (status, answer) in &answers {
-        assert_eq!((*status, &answer["rate_millionths"]), (200, &first["rate_millionths"]), "{answer}");
-        assert_eq!((&answer["fetched_at_ms"], &answer["is_stale"]), (&first["fetched_at_ms"], &json!(false)));
+        assert_eq!((*status, &answer["is_stale"]), (200, &json!(false)), "{answer}");
+        rates.insert((answer["rate_millionths"].to_string(), answer["fetched_at_ms"].to_string()));
     }
     let calls = calls(api).await;
     // On a machine that takes this long, the rate may have been reloaded.
     assert!(calls.len() == 1 || started.elapsed() > TTL / 2, "{calls:?}");
+    assert!(rates.len() <= calls.len(), "a caller has a rate of no call: {rates:?}");
 }
 
 #[tokio::test]

@@ -198,7 +198,7 @@ async fn an_absent_collector_costs_nothing() {
     failed.await.expect("what could not be sent is counted");
     assert_eq!(exported(&api, "sent").await, 0.0);
     assert_eq!(api.process.stop().await.expect("it ends").code(), Some(0));
-    let complaints = api.process.log().lines().iter().filter(|line| line.text.contains("did not take")).count();
+    let complaints = api.process.log().lines().iter().filter(|line| line.text.contains("did not accept")).count();
     assert_eq!(complaints, 1, "the log says so once a minute");
 }
 
