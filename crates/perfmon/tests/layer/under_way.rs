@@ -60,8 +60,8 @@ fn handlers_that_hang_are_seen_in_the_readings() {
         serde_json::to_string(&report).unwrap()
     };
     clock.advance(Duration::from_secs(5));
-    assert!(!told().contains("still under way"));
+    assert!(!told().contains("still running"));
     clock.advance(MS);
-    assert!(told().contains("30 of them still under way"), "{}", told());
+    assert!(told().contains("30 of them still running"), "{}", told());
     drop(hanging);
 }
