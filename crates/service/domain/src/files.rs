@@ -8,6 +8,7 @@
 mod error;
 mod login;
 mod read;
+mod s3;
 #[cfg(any(test, feature = "test-support"))]
 mod stand_in;
 mod sweep;
@@ -16,16 +17,15 @@ mod write;
 use std::fmt;
 use std::path::{Path as Directory, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
-use object_store::client::{ClientConfigKey, ClientOptions, HttpClient, HttpConnector};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tidegate_base::private;
 use tidegate_queue::JobId;
 use tidegate_settings::FilesPlace;
@@ -35,13 +35,6 @@ pub use read::FileReader;
 pub use sweep::FilesSweep;
 pub use tidegate_model::file::{FileAt, FileId, FileIdError, FileKind, Owner, Written};
 pub use write::NewFile;
-
-/// How long a connection to S3 may take, and how long a response may make no progress.
-const CONNECT: Duration = Duration::from_secs(5);
-const SILENCE: Duration = Duration::from_secs(30);
-/// How often the S3 client itself retries. If a job still fails, the queue retries it later.
-const TRIES: usize = 3;
-const TRYING: Duration = Duration::from_secs(60);
 
 /// A stored file.
 #[derive(Debug, Clone)]
@@ -109,7 +102,7 @@ impl Files {
     }
 
     fn in_bucket(builder: AmazonS3Builder, bucket: &str, prefix: &Path) -> Result<Self, FilesError> {
-        let store = reaching(builder).with_bucket_name(bucket).build();
+        let store = s3::with_client(builder).with_bucket_name(bucket).build();
         let store = store.map_err(|error| FilesError::Unusable { reason: error::words_of(&error) })?;
         Ok(Self { store: Arc::new(store), prefix: prefix.clone(), directory: None })
     }
@@ -214,32 +207,9 @@ impl fmt::Debug for Files {
     }
 }
 
-/// Applies the timeouts and the HTTP client of this program.
-fn reaching(builder: AmazonS3Builder) -> AmazonS3Builder {
-    let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRYING, ..RetryConfig::default() };
-    builder.with_retry(retry).with_http_connector(Outgoing)
-}
-
 /// Returns an environment variable. An empty one counts as not set.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
-}
-
-/// Connects to S3 like all other outgoing connections of this program: with one TLS provider, and
-/// without a proxy from the environment.
-#[derive(Debug)]
-struct Outgoing;
-
-impl HttpConnector for Outgoing {
-    fn connect(&self, options: &ClientOptions) -> Result<HttpClient, object_store::Error> {
-        let failed = |source| object_store::Error::Generic { store: "S3", source };
-        let builder = tidegate_outgoing::client().map_err(|error| failed(error.into()))?;
-        // `AWS_ALLOW_HTTP`: without TLS every machine on the path can read along. The address that
-        // serves a machine's own credentials permits plain HTTP by itself.
-        let allows_http = options.get_config_value(&ClientConfigKey::AllowHttp).is_some_and(|said| said == "true");
-        let client = builder.https_only(!allows_http).connect_timeout(CONNECT).read_timeout(SILENCE).build();
-        Ok(HttpClient::new(client.map_err(|error| failed(error.into()))?))
-    }
 }
 
 #[cfg(test)]

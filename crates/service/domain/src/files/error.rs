@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::io;
 
-use super::login::LoginError;
+use tidegate_settings::SecretFileError;
 
 /// Maximum length of an S3 error code that is passed on.
 const MOST_CODE: usize = 48;
@@ -53,6 +53,22 @@ pub enum FilesError {
         /// Short reason.
         reason: String,
     },
+}
+
+/// Why there are no credentials. The message names variables, but no file and no key.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoginError {
+    #[error(
+        "the bucket has no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or both with the suffix \
+         _FILE; this machine provides none ({0})"
+    )]
+    NotGiven(String),
+    #[error("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set together, and {missing} is not set")]
+    Half { missing: &'static str },
+    #[error("{variable} and {variable}_FILE are both set: set only one")]
+    Twice { variable: &'static str },
+    #[error("the file that {variable}_FILE names {source}")]
+    File { variable: &'static str, source: SecretFileError },
 }
 
 impl FilesError {

@@ -7,34 +7,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use object_store::CredentialProvider;
 use object_store::aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider};
-use tidegate_settings::{Hidden, SecretFileError, read_secret};
+use tidegate_settings::{Hidden, read_secret};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::error::words_of;
-use super::{FilesError, reaching};
+use super::error::{FilesError, LoginError, words_of};
+use super::s3;
 
 const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 /// Interval between two reads of the files.
 const LOOK: Duration = Duration::from_secs(10);
-
-/// Why there are no credentials. The message names variables, but no file and no key.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LoginError {
-    #[error(
-        "the bucket has no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or both with the suffix \
-         _FILE; this machine provides none ({0})"
-    )]
-    NotGiven(String),
-    #[error("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set together, and {missing} is not set")]
-    Half { missing: &'static str },
-    #[error("{variable} and {variable}_FILE are both set: set only one")]
-    Twice { variable: &'static str },
-    #[error("the file that {variable}_FILE names {source}")]
-    File { variable: &'static str, source: SecretFileError },
-}
 
 /// A key, or the file that contains it.
 #[derive(Debug, Clone)]
@@ -156,7 +140,7 @@ pub(super) fn log_in(
         return Ok(builder.with_credentials(Arc::new(ReadAgain { keys, read })));
     }
     // Only a complete client contains the credentials that its builder chooses.
-    let of_machine = reaching(builder.clone()).with_bucket_name("of-no-bucket").build();
+    let of_machine = s3::with_client(builder.clone()).with_bucket_name("of-no-bucket").build();
     let of_machine = of_machine.map_err(|error| FilesError::Unusable { reason: words_of(&error) })?;
     Ok(builder.with_credentials(Arc::new(OfMachine(Arc::clone(of_machine.credentials())))))
 }
@@ -211,7 +195,7 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY_FILE", secret.to_str().unwrap()),
         ];
         let builder = log_in(AmazonS3Builder::new(), environment(&variables)).unwrap();
-        let store = reaching(builder).with_bucket_name("bucket").build().unwrap();
+        let store = s3::with_client(builder).with_bucket_name("bucket").build().unwrap();
         let login = async || {
             let login = store.credentials().get_credential().await.unwrap();
             (login.key_id.clone(), login.secret_key.clone())

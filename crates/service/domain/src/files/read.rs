@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 
-use super::FilesError;
+use super::error::FilesError;
 
 /// Bytes per request, which are kept in memory.
 const WINDOW: u64 = 1 << 20;

@@ -1,6 +1,8 @@
 mod read;
 pub(crate) mod s3;
 
+use std::time::Duration;
+
 use super::*;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};

@@ -4,8 +4,9 @@ use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
 use object_store::MultipartUpload;
 use sha2::{Digest, Sha256};
+use tidegate_model::file::{FileAt, Written};
 
-use super::{FileAt, FilesError, Written};
+use super::error::FilesError;
 
 /// Bytes per part. S3 accepts at most 10,000 parts, and only the last one may be smaller than 5
 /// MiB.

@@ -1,5 +1,7 @@
 //! Files in a bucket.
 
+use std::time::Duration;
+
 use tidegate_testkit::S3Server;
 
 use super::*;
