@@ -9,8 +9,9 @@
 //! **It must not hold** a route, a setting, a tenant or a table. It serves any router of axum, and
 //! its caller passes the bounds in [`ServeSettings`](serve::ServeSettings).
 //!
-//! **Start reading** at [`serve::serve()`], which accepts a connection and follows it to its end.
-//! Then read `serve/admission.rs`: it decides which connection makes room for a new one.
+//! **Start reading** at [`serve::serve()`], which accepts a connection. `serve/conversation.rs`
+//! follows it to its end, and `serve/admission.rs` decides which connection makes room for a new
+//! one.
 
 pub mod around;
 pub mod bearer;

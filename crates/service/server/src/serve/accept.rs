@@ -1,19 +1,39 @@
-//! Accepts connections, and survives the errors of `accept`.
+//! Listens, accepts connections, and survives the errors of `accept`.
 
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_base::Seldom;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
-use super::BACKLOG;
+/// Size of a connection's send buffer, which the kernel doubles. Without it, the buffer could grow
+/// to 4 MiB per connection, which is not counted as memory of the process.
+const SEND_BUFFER: u32 = 128 << 10;
+
+/// Connections that wait to be accepted. The kernel may allow fewer.
+const BACKLOG: u32 = 1_024;
 
 /// Pause after an error that would recur at once, such as no free file descriptor or no memory.
 const BACK_OFF: Duration = Duration::from_millis(50);
 /// Minimum time between two log lines about that.
 const COMPLAINT: Duration = Duration::from_secs(10);
+
+/// Listens at `address`, for [`serve`](super::serve()).
+///
+/// # Errors
+///
+/// If the kernel refuses, for example because the address is in use or is not this machine's.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Otherwise a restart would wait until the kernel has forgotten the old connections.
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it from the listener.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Accepts connections.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 use tokio::task::Id;
 use tokio::time::Instant;
 
-use super::ServeSettings;
 use super::arrival::Arrivals;
+use super::bounds::ServeSettings;
 use super::streams::Budget;
 
 /// Minimum time between two log lines about addresses at their limit.

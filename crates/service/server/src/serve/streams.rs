@@ -26,8 +26,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Bounds;
 use super::arrival::Arrivals;
+use super::bounds::Bounds;
 use super::pace::Pace;
 
 /// Maximum number of concurrent requests per connection, as in most servers.

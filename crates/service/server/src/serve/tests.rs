@@ -1,13 +1,17 @@
 mod http2;
 mod tls;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures_util::StreamExt;
+use tidegate_perfmon::{BodyWait, ReceivedAt};
+use tidegate_ratelimit::{Ipv6Prefix, TrustedProxies};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
 

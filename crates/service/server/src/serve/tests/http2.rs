@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
+use hyper::Request;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 

@@ -2,8 +2,10 @@
 
 use std::io::ErrorKind;
 
+use axum::http::header::STRICT_TRANSPORT_SECURITY;
 use bytes::Bytes;
 use h2::client;
+use hyper::Request;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tidegate_testkit::poll_until;
