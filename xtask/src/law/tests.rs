@@ -49,7 +49,7 @@ fn libraries_never_import_one_another() {
 #[test]
 fn imports_go_downwards_only() {
     assert_breach("tidegate-node", "tidegate-api", Normal, "but may import only");
-    assert_breach("tidegate-queue", "tidegate-node", Normal, "but may import only tidegate-redis");
+    assert_breach("tidegate-queue", "tidegate-node", Normal, "but may import only tidegate-clock, tidegate-redis");
     assert_breach("tidegate-redis", "tidegate-queue", Normal, "may import nothing of ours");
     assert_breach("tidegate-testkit", "tidegate-queue", Normal, "may import nothing of ours");
     assert_breach("tidegate-api", "tidegate-worker", Development, "but may import only");
@@ -92,7 +92,7 @@ fn foreign_packages_stay_in_their_rooms() {
                 library,
                 "axum",
                 kind,
-                "which only tidegate-api, tidegate-node, tidegate-server, and tidegate-benches, tidegate-domain, \
+                "which only tidegate-api, tidegate-node, tidegate-server, tidegate-web, and tidegate-benches, tidegate-domain, \
                  tidegate-examples, tidegate-telemetry as a dev-dependency may",
             );
             assert_breach(library, "tracing-subscriber", kind, "may");

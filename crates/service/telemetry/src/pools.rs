@@ -203,7 +203,7 @@ mod tests {
             let report = HealthMonitor::new(&limits).evaluate(readings);
             let found = report.components.iter().any(|component| component.name == "pool_in_use");
             let reason = report.reasons.iter().find(|reason| reason.component == "pool_in_use");
-            let exceeds = reason.filter(|reason| reason.message.contains("exceeds"));
+            let exceeds = reason.filter(|reason| reason.message.contains(", above "));
             judged = found.then(|| (exceeds.is_some(), exceeds.map(|told| told.message.clone()).unwrap_or_default()));
         }
         judged

@@ -92,5 +92,5 @@ fn a_figure_that_moves_is_the_same_warning() {
     let at = |used: u64| warnings_of(&[NodeInfo::parse("here:1", &format!("used_memory:{used}\nmaxmemory:100"))]);
     assert!(at(90).is_empty());
     assert_eq!(at(91), at(99));
-    assert_eq!(at(95).into_iter().collect::<Vec<_>>(), ["here:1: more than 90 % of its memory limit are in use"]);
+    assert_eq!(at(95).into_iter().collect::<Vec<_>>(), ["here:1: more than 90 % of its memory limit is in use"]);
 }
