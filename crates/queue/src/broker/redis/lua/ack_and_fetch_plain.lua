@@ -182,11 +182,16 @@ local function has_outgrown()
   if not used then
     return false
   end
-  used = used - (string.match(info, 'mem_not_counted_for_evict:(%d+)') or 0) - 512 * call('LLEN', DONE)
+  -- Scripts and clients are no work. On a small server, the scripts of a first worker alone would
+  -- exceed the bound.
+  for _, field in ipairs({ 'mem_not_counted_for_evict', 'used_memory_scripts', 'mem_clients_normal' }) do
+    used = used - (string.match(info, field .. ':(%d+)') or 0)
+  end
+  used = used - 512 * call('LLEN', DONE)
   if not meta[9] then
     call('HSET', META, 'full_memory', string.format('%.0f', used))
   end
-  -- Buffers and scripts come and go, which matters on a small server.
+  -- Other buffers come and go, which matters on a small server.
   return meta[9] and used > meta[9] + math.max(meta[9] * 0.05, 262144)
 end
 
