@@ -25,7 +25,7 @@ if [ ! -s "$file" ]; then
 fi
 [ "$role" = sentinel ] && exec redis-server "$file" --sentinel
 
-# Removes a transaction that a crash has cut, as a whole (docs/torn-aof.md). Only the newest file
+# Removes a transaction that a crash has cut, as a whole (docs/concepts/torn-aof.md). Only the newest file
 # can end in one.
 newest=$(ls "$data"/appendonlydir/*.incr.aof 2>/dev/null | sort -V | tail -n 1)
 [ -z "$newest" ] || echo y | redis-check-aof --fix "$newest"

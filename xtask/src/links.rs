@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// Checks every Markdown file at the root and under `docs/` and `deploy/`.
+use crate::llms;
+
+/// Checks every Markdown file at the root and under `docs/` and `deploy/`, and `llms.txt`.
 pub(crate) fn check(root: &Path) -> Result<String, String> {
     let (mut checked, mut broken) = (0, Vec::new());
     let documents = documents(root).map_err(|error| format!("the documents cannot be listed: {error}"))?;
@@ -19,6 +21,7 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
         }
     }
     if broken.is_empty() {
+        llms::check(root, &documents)?;
         Ok(format!("{checked} relative links in {} documents lead to a file", documents.len()))
     } else {
         Err(format!("broken links:\n  {}", broken.join("\n  ")))

@@ -6,6 +6,7 @@ mod deploy;
 mod dist;
 mod law;
 mod links;
+mod llms;
 mod load;
 mod prove;
 mod step;
@@ -74,8 +75,11 @@ enum Command {
     /// crate, lines of crates and files, width of comments. deny.toml and docs/architecture.md must
     /// say the same.
     Laws,
-    /// Checks that each relative link of README.md and the other documents leads to a file.
+    /// Checks that each relative link of the documents leads to a file, and that llms.txt is up to
+    /// date.
     Links,
+    /// Makes llms.txt of the lists of pages in docs/README.md and docs/operations.md.
+    Llms,
     /// Checks every file under deploy/ with the program that reads it. Needs a built tidegate-api.
     Deploy {
         /// Instead builds both images with buildah, and runs them read-only. Half an hour, as root.
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Command::Topology => load::topology(&root),
         Command::Laws => law::check(&root),
         Command::Links => links::check(&root),
+        Command::Llms => llms::write(&root),
         Command::Deploy { images: false } => deploy::check(&root),
         Command::Deploy { images: true } => deploy::images(&root),
         Command::Dist => dist::run(&root),

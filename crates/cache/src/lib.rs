@@ -121,7 +121,7 @@ mod write_behind;
 mod write_through;
 
 #[cfg(all(doctest, feature = "json", feature = "sessions", feature = "shapes", feature = "tower"))]
-#[doc = include_str!("../../../docs/caching.md")]
+#[doc = include_str!("../../../docs/guides/caching.md")]
 mod caching_page {}
 
 pub use builder::TieredCacheBuilder;

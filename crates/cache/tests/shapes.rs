@@ -275,7 +275,7 @@ mod coded {
         let url = place.server.as_ref().unwrap().url();
         let client = Client::connect(&Config::parse(&url).unwrap(), Role::Cache).await.unwrap();
         let names = client.execute(Command::new("KEYS").arg("*")).await.unwrap().into_array().unwrap();
-        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/keyspace.md");
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/keyspace.md");
         let page = std::fs::read_to_string(page).unwrap();
         assert_eq!(names.len(), 5, "{names:?}");
         for name in names {

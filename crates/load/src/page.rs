@@ -1,4 +1,4 @@
-//! Pages of figures, such as `docs/scenarios.md`: a section for each scenario or proof.
+//! Pages of figures, such as `docs/guides/scenarios.md`: a section for each scenario or proof.
 
 use std::fmt::Write as _;
 

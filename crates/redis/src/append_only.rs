@@ -35,7 +35,7 @@ pub(crate) fn advice(address: &str, server: &str) -> String {
         "{address} ({server}) can lose acknowledged writes after two crashes: when the first one tears its append-only \
          file, the server keeps half of a script in the file and runs it at the next start; run `redis-check-aof --fix` \
          before each start, set `aof-load-truncated no`, or use Valkey 9.1.2; no mended Redis is known, and the fault is \
-         known up to 8.6.3 (docs/torn-aof.md)"
+         known up to 8.6.3 (docs/concepts/torn-aof.md)"
     )
 }
 

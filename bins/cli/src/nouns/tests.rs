@@ -2,7 +2,7 @@ use clap::{Command, CommandFactory};
 
 use crate::arguments::Arguments;
 
-const MANUAL: &str = include_str!("../../../../docs/cli.md");
+const MANUAL: &str = include_str!("../../../../docs/reference/cli.md");
 /// Exit codes that `--help` names.
 const CODES: u8 = 8;
 
@@ -30,7 +30,7 @@ fn at_least_25_verbs_are_there_and_each_is_in_the_manual() {
     let verbs = verbs();
     assert!(verbs.len() >= 25, "{verbs:?}");
     let missing: Vec<_> = verbs.iter().filter(|verb| !MANUAL.contains(&format!("`{verb}`"))).collect();
-    assert!(missing.is_empty(), "docs/cli.md does not name {missing:?}");
+    assert!(missing.is_empty(), "docs/reference/cli.md does not name {missing:?}");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn the_manual_names_no_verb_that_is_not_there() {
     let verbs = verbs();
     for line in table.lines().filter(|line| line.starts_with("| `")) {
         let verb = line.split('`').nth(1).unwrap_or_default();
-        assert!(verbs.iter().any(|known| known == verb), "docs/cli.md names `{verb}`");
+        assert!(verbs.iter().any(|known| known == verb), "docs/reference/cli.md names `{verb}`");
     }
 }
 
@@ -49,6 +49,6 @@ fn help_and_manual_name_every_exit_code() {
     let help = Arguments::command().render_help().to_string();
     for code in 0..CODES {
         assert!(help.contains(&format!("\n  {code}  ")), "{code} is not in --help");
-        assert!(MANUAL.contains(&format!("\n| {code} |")), "{code} is not in docs/cli.md");
+        assert!(MANUAL.contains(&format!("\n| {code} |")), "{code} is not in docs/reference/cli.md");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::harness::{Api, Ended};
 
-const MANUAL: &str = include_str!("../../../../docs/cli.md");
+const MANUAL: &str = include_str!("../../../../docs/reference/cli.md");
 
 /// A run of a verb: its arguments, the exit code, and a part of what a person sees.
 struct Step(&'static str, i32, &'static str);

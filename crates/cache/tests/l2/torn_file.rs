@@ -171,7 +171,7 @@ async fn tear(before: &[Step], is_fenced: bool, torn: Step) {
 
 async fn tear_script(world: &World, base: &[Effect], lost: &[Effect], torn: Step) {
     let stores = matches!(torn, Load(_) | LoadMany(_) | Set(_) | SetMany(_));
-    // A pattern does not find a value that a torn fill brings back, see docs/torn-aof.md.
+    // A pattern does not find a value that a torn fill brings back, see docs/concepts/torn-aof.md.
     let nexts = NEXTS.into_iter().filter(|next| !(stores && *next == RemovePattern)).map(Some);
     for next in nexts.chain([None]) {
         world.server.replay(base).await;

@@ -15,7 +15,7 @@ async fn every_key_is_named_on_the_page_and_expires() {
     place.sets().add(&key(1), "a", 1).await.unwrap();
     place.sets().lowest_first().add(&key(1), "a", 1).await.unwrap();
     let server = place.server.as_ref().unwrap();
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/keyspace.md");
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/keyspace.md");
     let page = std::fs::read_to_string(page).unwrap();
     let found = server.cli(&["KEYS", "*"]).await;
     assert_eq!(found.lines().count(), 4, "{found}");

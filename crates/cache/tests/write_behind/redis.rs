@@ -301,7 +301,7 @@ async fn every_key_is_in_one_slot_and_named_on_the_page() {
     let client = durable(&server.url()).await;
     let names = client.execute(Command::new("KEYS").arg("*")).await.unwrap().into_array().unwrap();
     let names: Vec<String> = names.into_iter().map(|name| name.into_text().unwrap()).collect();
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/keyspace.md");
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/keyspace.md");
     let page = std::fs::read_to_string(page).unwrap();
     assert!(names.len() >= 6, "{names:?}");
     for name in names {

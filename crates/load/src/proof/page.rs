@@ -1,4 +1,4 @@
-//! The section of a proof in `docs/scaling.md`.
+//! The section of a proof in `docs/guides/scaling.md`.
 
 use std::fmt::Write as _;
 

@@ -24,7 +24,7 @@ pub mod waiting_start;
 
 /// The examples of the published crates, compiled and run as documentation tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../../docs/crates.md")]
+#[doc = include_str!("../../../../docs/guides/crates.md")]
 struct Crates;
 
 /// The example of `tidegate-perfmon`'s front page, which may not depend on axum itself.

@@ -1,4 +1,4 @@
-//! All keys of this crate. `docs/keyspace.md` documents them too.
+//! All keys of this crate. `docs/reference/keyspace.md` documents them too.
 
 use tidegate_redis::Keyspace;
 

@@ -1,4 +1,4 @@
-//! `docs/keyspace.md` lists every key of a busy server, with the expiry that it has.
+//! `docs/reference/keyspace.md` lists every key of a busy server, with the expiry that it has.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +19,7 @@ struct Listed {
 
 /// The tables of the page whose first column is a pattern of keys.
 fn listed() -> Vec<Listed> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/keyspace.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/keyspace.md");
     let text = std::fs::read_to_string(page).expect("the page");
     let mut expiry = None;
     let mut listed = Vec::new();

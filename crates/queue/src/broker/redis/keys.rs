@@ -4,7 +4,7 @@ use tidegate_redis::{Arg, Client, KeyGroup, Keyspace};
 
 use crate::state::Priority;
 
-/// The keys of a partition. `docs/keyspace.md` of the project describes the content of each.
+/// The keys of a partition. `docs/reference/keyspace.md` of the project describes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Meta,

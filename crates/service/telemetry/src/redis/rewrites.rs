@@ -53,7 +53,7 @@ impl Rewrites {
                             server = server.address,
                             will_retry = !is_forbidden,
                             "{name} can't be asked to write its append-only file anew, so remains of a torn script may \
-                             stay in it; run BGREWRITEAOF after each restart (docs/torn-aof.md): {error}"
+                             stay in it; run BGREWRITEAOF after each restart (docs/concepts/torn-aof.md): {error}"
                         );
                     }
                     if is_forbidden {
