@@ -43,7 +43,7 @@ use crate::{CheckError, Decision, MemoryLimiter, Quota, QuotaError, Quotas, Redi
 /// - In the first window without a reply, Redis may only be slow for a moment and still reply to
 ///   the other processes. During that window, a process admits at most the last remaining count of
 ///   a key that Redis reported, divided by the number of
-///   [`LiveProcesses`](super::LiveProcesses) (rounded down). For a key that Redis has not reported,
+///   [`LiveProcesses`](crate::LiveProcesses) (rounded down). For a key that Redis has not reported,
 ///   it admits the same part of the limit, at least one. A request above that is refused but starts
 ///   no block. Each process without a reply therefore exceeds the limit by at most its part of the
 ///   last count that it received, and all together by at most one limit. They do not exceed it if

@@ -36,7 +36,7 @@ use crate::{
 ///   process sends a request for a tenant to Redis, it settles that tenant's debts. A check that
 ///   was sent to Redis without a reply is not a debt, because Redis may have charged it.
 /// - In the first minute without a reply, the remaining amount of the minute is divided among the
-///   [`LiveProcesses`](super::LiveProcesses), as in [`FallbackLimiter`](super::FallbackLimiter).
+///   [`LiveProcesses`](crate::LiveProcesses), as in [`FallbackLimiter`](super::FallbackLimiter).
 /// - Together the processes admit at most each limit in a window within the outage. In the window
 ///   in which the outage begins, they admit at most the limit plus the shares.
 ///

@@ -52,8 +52,10 @@ const LARGEST_HEAD: usize = 128 << 10;
 /// Each request has these extensions:
 ///
 /// - `ConnectInfo<SocketAddr>`: the address of the client.
-/// - [`ReceivedAt`]: when it arrived, on the clock `now`. If pipelined, when its turn came.
-/// - [`BodyWait`], if the request has a body: how long the server has waited for the body.
+/// - [`ReceivedAt`](tidegate_perfmon::ReceivedAt): when it arrived, on the clock `now`. If
+///   pipelined, when its turn came.
+/// - [`BodyWait`](tidegate_perfmon::BodyWait), if the request has a body: how long the server has
+///   waited for the body.
 /// - [`ByTls`], if the request came over TLS.
 ///
 /// No connection is open when this function returns, so that the caller can close a database that

@@ -116,7 +116,7 @@ impl Views {
     }
 
     /// Hands over what was counted, every second until `stop`, and then a last time. Ends at most
-    /// [`LAST_WRITE`] after `stop`, even if views are being handed over then.
+    /// `LAST_WRITE` after `stop`, even if views are being handed over then.
     pub async fn keep(&self, stop: CancellationToken) {
         let written = async {
             while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {

@@ -114,7 +114,10 @@ fn expression() -> Value {
     any_of([
         one_of(&["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly"]),
         pattern(&format!("^{}$", fields.join(" "))),
-        told(pattern("^\\S+(?: +\\S+){4,5}$"), "Lists, ranges, steps, names and `L`, `W`, `#` as docs/reference/cron.md says."),
+        told(
+            pattern("^\\S+(?: +\\S+){4,5}$"),
+            "Lists, ranges, steps, names and `L`, `W`, `#` as docs/reference/cron.md says.",
+        ),
     ])
 }
 
