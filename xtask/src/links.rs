@@ -1,9 +1,9 @@
 //! Relative links of the documents: the file that each names has to exist.
 
+pub(crate) mod llms;
+
 use std::path::{Path, PathBuf};
 use std::{fs, io};
-
-use crate::llms;
 
 /// Checks every Markdown file at the root and under `docs/` and `deploy/`, and `llms.txt`.
 pub(crate) fn check(root: &Path) -> Result<String, String> {

@@ -6,7 +6,6 @@ mod deploy;
 mod dist;
 mod law;
 mod links;
-mod llms;
 mod load;
 mod prove;
 mod step;
@@ -103,7 +102,7 @@ fn main() -> ExitCode {
         Command::Topology => load::topology(&root),
         Command::Laws => law::check(&root),
         Command::Links => links::check(&root),
-        Command::Llms => llms::write(&root),
+        Command::Llms => links::llms::write(&root),
         Command::Deploy { images: false } => deploy::check(&root),
         Command::Deploy { images: true } => deploy::images(&root),
         Command::Dist => dist::run(&root),

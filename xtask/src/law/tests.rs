@@ -92,8 +92,8 @@ fn foreign_packages_stay_in_their_rooms() {
                 library,
                 "axum",
                 kind,
-                "which only tidegate-api, tidegate-node, tidegate-server, tidegate-web, and tidegate-benches, tidegate-domain, \
-                 tidegate-examples, tidegate-telemetry as a dev-dependency may",
+                "which only tidegate-api, tidegate-node, tidegate-server, tidegate-web, and tidegate-benches, \
+                 tidegate-domain, tidegate-examples, tidegate-telemetry as a dev-dependency may",
             );
             assert_breach(library, "tracing-subscriber", kind, "may");
         }

@@ -44,6 +44,7 @@ use crate::tls::Certificates;
 
 /// Pause before the next attempt to make room if all connections were busy.
 const NEXT_LOOK: Duration = Duration::from_millis(50);
+
 /// Maximum request head in bytes: more than any proxy permits, and a third of hyper's own limit.
 const LARGEST_HEAD: usize = 128 << 10;
 

@@ -32,6 +32,7 @@ use super::tls::{self, ByTls};
 
 /// How long an idle connection stays open after `stop`, for a request that is already on its way.
 const LAST_CALL: Duration = Duration::from_millis(250);
+
 /// One connection.
 pub(super) struct Conversation<N> {
     pub(super) arrivals: Arrivals,

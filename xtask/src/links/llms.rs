@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
+use super::file_of;
+
 const FILE: &str = "llms.txt";
 /// The pages that list others.
 const INDEXES: [&str; 2] = ["docs/README.md", "docs/operations.md"];
@@ -73,22 +75,31 @@ fn sections(page: &str) -> Vec<Section> {
     found
 }
 
-/// Makes the links of an item, which are relative to `below`, relative to the root.
+/// Makes the links of an item to files, which are relative to `below`, relative to the root.
 fn from_root(item: &str, below: &Path) -> String {
     let mut parts = item.split("](");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let mut path = PathBuf::new();
         let (target, rest) = part.split_once(')').unwrap_or((part, ""));
-        for component in below.join(target).components() {
-            match component {
-                Component::ParentDir => drop(path.pop()),
-                other => path.push(other),
-            }
-        }
-        let _ = write!(text, "]({}){rest}", path.display());
+        let target = match file_of(target) {
+            Some(_) => normal(&below.join(target)).display().to_string(),
+            None => target.to_owned(),
+        };
+        let _ = write!(text, "]({target}){rest}");
     }
     text
+}
+
+/// Resolves each `..` of a path.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(normal.pop()),
+            other => normal.push(other),
+        }
+    }
+    normal
 }
 
 #[cfg(test)]
@@ -106,5 +117,7 @@ mod tests {
     fn links_start_at_the_root() {
         let item = "[a](x/a.md#part): and [b](../deploy/b.md)";
         assert_eq!(from_root(item, Path::new("docs")), "[a](docs/x/a.md#part): and [b](deploy/b.md)");
+        let item = "[c](https://example.com/c/../d)";
+        assert_eq!(from_root(item, Path::new("docs")), item);
     }
 }
