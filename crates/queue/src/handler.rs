@@ -23,7 +23,7 @@ mod verdict;
 
 use async_trait::async_trait;
 
-use crate::job::Job;
+use tidegate_queue_broker::Job;
 
 pub use checkpoint::Checkpoint;
 pub use class::{BoxError, ErrorClass, JobError};

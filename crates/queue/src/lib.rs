@@ -60,42 +60,24 @@
 //! [checkout]: https://github.com/tidegate/tidegate/blob/main/examples/checkout/main.rs
 //! [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/queue.md
 
-mod broker;
 mod cron;
+mod decode;
 mod error;
 mod event;
 mod group;
 mod handler;
-mod id;
-mod job;
-mod lease;
-mod name;
-mod options;
 mod producer;
-mod record;
 mod result;
 mod retry;
 mod scan;
-mod state;
 pub mod testing;
-mod timestamp;
-mod unique;
 mod worker;
 
-#[cfg(feature = "redis")]
-pub use broker::redis::{NotDurable, RedisBroker, RedisDurability, RedisOptions};
-#[cfg(feature = "sqlite")]
-pub use broker::sqlite::{Durability, OpenError, OpenFile, SqliteBroker, SqliteOptions};
-pub use broker::{
-    Broker, Change, CleanableState, Cursor, CursorError, Document, Documents, EventCursor, EventPage, Fetch,
-    GroupCounts, JobEvent, JobEventKind, MemoryBroker, NewJob, Page, Promoted, QueueCounts, QueueOverview,
-    QueueSettings, Rate, RateError, Reclaim, Reclaimed, Retention, Stored, Wake, WorkerInfo,
-};
 pub use cron::{
     BrokenSchedule, CatchUp, CronField, ExpressionError, LastRun, Listing, Overlap, Recurrence, Schedule,
     ScheduleError, ScheduleState, ScheduledRun, Scheduler, Schedules, Ticked, Triggered,
 };
-pub use error::{BrokerError, BuildError, EnqueueError, GroupRefusal, WorkerError};
+pub use error::{BuildError, WorkerError};
 pub use event::{Ending, Event, IgnoreEvents, LogEvents, Observer};
 pub use group::{Completion, CompletionJob, CompletionPolicy, GroupError, GroupProgress, Groups, NewGroup};
 pub use handler::{
@@ -103,21 +85,24 @@ pub use handler::{
     FromContext, Function, Handler, HandlerOptions, HandlerService, IntoFailure, IntoHandler, IntoOutcome, JobError,
     LeaseLost, MissingData, Outcome, PayloadTooNew, ProgressReporter, Provided, TraceParent,
 };
-pub use id::{GroupId, IdError, JobId, WorkerId};
-pub use job::{Job, UpcastError};
-pub use lease::{Ack, Heartbeat, LeaseToken, LeasedJob, Nack, NackAction, Settled, TokenError};
-pub use name::{NameError, check_kind, check_queue_name};
-pub use options::EnqueueOptions;
 pub use producer::{DEFAULT_PAYLOAD_LIMIT, Producer};
-pub use record::{Attempt, JobRecord, LogLine, Progress};
 pub use result::WaitError;
 pub use retry::{Backoff, CustomBackoff, FailedAttempt, FailureCause, RetryPolicy, RetryPolicyError};
 pub use scan::{
     FanOut, FanOutReport, FanOutScan, InlineScan, PageContext, ProcessRows, RejectedRow, Scan, ScanOptions, ScanPage,
     ScanReport, ScanSettingsError, Scans,
 };
-pub use state::{JobState, JobStateError, Priority, PriorityError};
 pub use tidegate_clock::{Clock, ManualClock};
-pub use timestamp::Timestamp;
-pub use unique::Unique;
+pub use tidegate_queue_broker::{
+    Ack, Attempt, Broker, BrokerError, Change, CleanableState, Cursor, CursorError, Document, Documents, EnqueueError,
+    EnqueueOptions, EventCursor, EventPage, Fetch, GroupCounts, GroupId, GroupRefusal, Heartbeat, IdError, Job,
+    JobEvent, JobEventKind, JobId, JobRecord, JobState, JobStateError, LeaseToken, LeasedJob, LogLine, MemoryBroker,
+    Nack, NackAction, NameError, NewJob, Page, Priority, PriorityError, Progress, Promoted, QueueCounts, QueueOverview,
+    QueueSettings, Rate, RateError, Reclaim, Reclaimed, Retention, Settled, Stored, Timestamp, TokenError, Unique,
+    UpcastError, Wake, WorkerId, WorkerInfo, check_kind, check_queue_name,
+};
+#[cfg(feature = "sqlite")]
+pub use tidegate_queue_broker::{Durability, OpenError, OpenFile, SqliteBroker, SqliteOptions};
+#[cfg(feature = "redis")]
+pub use tidegate_queue_broker::{NotDurable, RedisBroker, RedisDurability, RedisOptions};
 pub use worker::{Concurrency, QueueOptions, ShutdownReport, Worker, WorkerBuilder};

@@ -4,12 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::broker::{Broker, NewJob, Stored};
-use crate::error::{BrokerError, EnqueueError};
 use crate::event::{Event, IgnoreEvents, Observer, notify};
-use crate::id::JobId;
-use crate::job::Job;
-use crate::options::EnqueueOptions;
+use tidegate_queue_broker::{Broker, BrokerError, EnqueueError, EnqueueOptions, Job, JobId, NewJob, Stored};
 
 /// Default limit on the size of a payload: 1 MiB of JSON. Store larger data in a file that the job
 /// names.

@@ -6,12 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::broker::Broker;
-use crate::error::BrokerError;
-use crate::id::JobId;
 use crate::producer::Producer;
-use crate::record::JobRecord;
-use crate::state::JobState;
+use tidegate_queue_broker::{Broker, BrokerError, JobId, JobRecord, JobState};
 
 /// Time between the first two reads of the record.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);

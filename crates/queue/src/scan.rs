@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::handler::IntoFailure;
-use crate::job::Job;
+use tidegate_queue_broker::Job;
 
 pub use fan_out::{FanOut, FanOutReport, FanOutScan};
 pub use inline::{InlineScan, PageContext, ProcessRows, ScanReport};

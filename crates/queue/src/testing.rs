@@ -17,15 +17,12 @@ use std::time::Duration;
 use tidegate_clock::ManualClock;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Broker, Fetch, MemoryBroker, NewJob};
 use crate::handler::{Context, Outcome, Verdict};
-use crate::id::{JobId, WorkerId};
-use crate::job::Job;
-use crate::lease::{Ack, LeasedJob};
-use crate::options::EnqueueOptions;
 use crate::producer::{DEFAULT_PAYLOAD_LIMIT, Producer};
-use crate::timestamp::Timestamp;
 use crate::worker::{ManualWorker, WorkerBuilder};
+use tidegate_queue_broker::{
+    Ack, Broker, EnqueueOptions, Fetch, Job, JobId, LeasedJob, MemoryBroker, NewJob, Timestamp, WorkerId,
+};
 
 pub use ran::Ran;
 

@@ -24,11 +24,9 @@ use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::broker::WorkerInfo;
 use crate::cron::Scheduler;
 use crate::error::WorkerError;
-use crate::id::WorkerId;
-use crate::timestamp::Timestamp;
+use tidegate_queue_broker::{Timestamp, WorkerId, WorkerInfo};
 
 pub use builder::WorkerBuilder;
 pub use concurrency::Concurrency;

@@ -169,7 +169,12 @@ pub(super) const ROWS: &[Row] = &[
     // Never one another.
     Row { package: "tidegate-cache", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-ratelimit", may_import: &["tidegate-clock", "tidegate-redis"] },
-    Row { package: "tidegate-queue", may_import: &["tidegate-clock", "tidegate-redis"] },
+    Row {
+        package: "tidegate-queue",
+        // Redis for tests alone.
+        may_import: &["tidegate-clock", "tidegate-queue-broker", "tidegate-redis"],
+    },
+    Row { package: "tidegate-queue-broker", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-sync", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-perfmon", may_import: &["tidegate-clock"] },
     Row { package: "tidegate-redis", may_import: &[] },
@@ -224,8 +229,8 @@ pub(super) const CONFINED: &[Confined] = &[
     Confined { dependency: "thirtyfour", only_in: &[TESTKIT], dev_only_in: &[] },
     Confined {
         dependency: "sqlx",
-        only_in: &["tidegate-queue", "tidegate-settings", "tidegate-store"],
-        dev_only_in: &["tidegate-examples", "tidegate-telemetry"],
+        only_in: &["tidegate-queue-broker", "tidegate-settings", "tidegate-store"],
+        dev_only_in: &["tidegate-examples", "tidegate-queue", "tidegate-telemetry"],
     },
     // Files have one interface. No other crate needs to know where they are.
     Confined { dependency: "object_store", only_in: &["tidegate-domain", "tidegate-settings"], dev_only_in: &[] },
@@ -247,7 +252,7 @@ pub(super) const CONFINED_NAMES: &[ConfinedName] = &[
     ConfinedName { name: "axum", directory: "crates/service/node/src", only_in: &["probes", "waiting_start"] },
     // The page that is a file of a report.
     ConfinedName { name: "maud", directory: "crates/service/domain/src", only_in: &["report"] },
-    ConfinedName { name: "sqlx", directory: "crates/queue/src", only_in: &["broker/sqlite"] },
+    ConfinedName { name: "sqlx", directory: "crates/queue-broker/src", only_in: &["broker/sqlite"] },
     // The page about the architecture lists the layers of single routes from there.
     ConfinedName { name: "route_layer", directory: "bins/api/src", only_in: &["openapi/routes"] },
     // The settings validate the parts of a PostgreSQL URL.

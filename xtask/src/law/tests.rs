@@ -49,7 +49,12 @@ fn libraries_never_import_one_another() {
 #[test]
 fn imports_go_downwards_only() {
     assert_breach("tidegate-node", "tidegate-api", Normal, "but may import only");
-    assert_breach("tidegate-queue", "tidegate-node", Normal, "but may import only tidegate-clock, tidegate-redis");
+    assert_breach(
+        "tidegate-queue",
+        "tidegate-node",
+        Normal,
+        "but may import only tidegate-clock, tidegate-queue-broker",
+    );
     assert_breach("tidegate-redis", "tidegate-queue", Normal, "may import nothing of ours");
     assert_breach("tidegate-testkit", "tidegate-queue", Normal, "may import nothing of ours");
     assert_breach("tidegate-api", "tidegate-worker", Development, "but may import only");
@@ -103,8 +108,8 @@ fn foreign_packages_stay_in_their_rooms() {
         "tidegate-api",
         "sqlx",
         Normal,
-        "which only tidegate-queue, tidegate-settings, tidegate-store, and tidegate-examples, tidegate-telemetry as a \
-         dev-dependency may",
+        "which only tidegate-queue-broker, tidegate-settings, tidegate-store, and tidegate-examples, tidegate-queue, \
+         tidegate-telemetry as a dev-dependency may",
     );
     assert_breach("tidegate-queue", "apalis", Development, "which only tidegate-benches as a dev-dependency may");
     assert_breach("tidegate-cache", "bb8", Normal, "which only tidegate-redis may");

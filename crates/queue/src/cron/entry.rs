@@ -8,13 +8,8 @@ use super::error::ScheduleError;
 use super::missed::Overlap;
 use super::plan::Plan;
 use super::schedule::Schedule;
-use crate::broker::{Document, NewJob};
-use crate::error::EnqueueError;
-use crate::id::JobId;
-use crate::options::EnqueueOptions;
 use crate::producer::DEFAULT_PAYLOAD_LIMIT;
-use crate::timestamp::Timestamp;
-use crate::unique::Unique;
+use tidegate_queue_broker::{Document, EnqueueError, EnqueueOptions, JobId, NewJob, Timestamp, Unique};
 
 /// Collection of the schedules among the broker's documents.
 pub(super) const COLLECTION: &str = "cron";
@@ -199,22 +194,26 @@ impl ScheduleEntry {
     fn job_of(&self, id: &str, unique: Option<Unique>) -> Result<NewJob, ScheduleError> {
         let schedule = &self.body.schedule;
         let broken = |fault: String| ScheduleError::Broken { name: schedule.name.clone(), fault };
-        let mut options = EnqueueOptions::new();
-        options.id = Some(JobId::new(id).map_err(|error| broken(error.to_string()))?);
-        options.priority = schedule.priority;
-        options.max_attempts = schedule.max_attempts.map(|attempts| attempts.max(1));
-        options.timeout = schedule.timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
-        options.unique = match schedule.overlap {
+        let id = JobId::new(id).map_err(|error| broken(error.to_string()))?;
+        let mut options = EnqueueOptions::new().id(id).priority(schedule.priority).version(schedule.version);
+        if let Some(attempts) = schedule.max_attempts {
+            options = options.max_attempts(attempts);
+        }
+        if let Some(timeout) = schedule.timeout {
+            options = options.timeout(timeout);
+        }
+        let unique = match schedule.overlap {
             Overlap::Allow => unique,
             Overlap::Skip => Some(Unique::new(format!("schedule:{}", schedule.name))),
         };
+        if let Some(unique) = unique {
+            options = options.unique(unique);
+        }
         let job = NewJob::new(&schedule.kind, &schedule.payload, options, DEFAULT_PAYLOAD_LIMIT);
-        let mut job = job.map_err(|error| match error {
+        job.map_err(|error| match error {
             EnqueueError::Kind(fault) => ScheduleError::Kind(fault),
             other => broken(other.to_string()),
-        })?;
-        job.version = schedule.version;
-        Ok(job)
+        })
     }
 }
 

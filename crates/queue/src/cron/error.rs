@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::expression::ExpressionError;
-use crate::error::BrokerError;
-use crate::name::NameError;
-use crate::timestamp::Timestamp;
+use tidegate_queue_broker::{BrokerError, NameError, Timestamp};
 
 /// A schedule was refused, or could not be read or written.
 #[derive(Debug, thiserror::Error)]

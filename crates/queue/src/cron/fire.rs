@@ -6,8 +6,7 @@
 
 use super::entry::{COLLECTION, LastRun, ScheduleEntry};
 use super::error::ScheduleError;
-use crate::broker::{Broker, Stored};
-use crate::timestamp::Timestamp;
+use tidegate_queue_broker::{Broker, Stored, Timestamp};
 
 /// Result of one step.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::missed::CatchUp;
 use super::schedule::Schedule;
 use super::timetable::Timetable;
-use crate::timestamp::Timestamp;
+use tidegate_queue_broker::Timestamp;
 
 /// Most runs of one schedule that are enqueued in one step. The rest follows in the next step.
 const AT_ONCE: usize = 500;

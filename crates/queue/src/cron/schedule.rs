@@ -9,10 +9,7 @@ use super::error::ScheduleError;
 use super::missed::{CatchUp, Overlap};
 use super::recurrence::Recurrence;
 use super::timetable::Timetable;
-use crate::job::Job;
-use crate::name::{NameError, check, check_kind, check_queue_name};
-use crate::state::Priority;
-use crate::timestamp::Timestamp;
+use tidegate_queue_broker::{Job, NameError, Priority, Timestamp, check_kind, check_queue_name, internal::check};
 
 /// Longest name of a schedule, in bytes. Job ids contain it.
 const NAME_LIMIT: usize = 64;

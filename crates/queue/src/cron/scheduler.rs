@@ -10,9 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::entry::{COLLECTION, ScheduleEntry};
 use super::error::ScheduleError;
 use super::fire::fire;
-use crate::broker::Broker;
-use crate::error::BrokerError;
-use crate::timestamp::Timestamp;
+use tidegate_queue_broker::{Broker, BrokerError, Timestamp};
 
 /// Default for the longest time between two reads of the schedules.
 const POLL: Duration = Duration::from_secs(5);

@@ -6,8 +6,7 @@ use super::entry::{COLLECTION, ScheduleEntry, ScheduleState};
 use super::error::ScheduleError;
 use super::fire::fire;
 use super::schedule::{Schedule, check_schedule_name};
-use crate::broker::{Broker, Document, Stored};
-use crate::id::JobId;
+use tidegate_queue_broker::{Broker, Document, JobId, Stored};
 
 /// How often a change is tried when concurrent changes make it fail.
 const TRIES: usize = 32;

@@ -19,7 +19,7 @@ use croner::Cron;
 use super::error::ScheduleError;
 use super::expression;
 use super::recurrence::Recurrence;
-use crate::timestamp::Timestamp;
+use tidegate_queue_broker::Timestamp;
 
 /// Characters of an unknown zone's name that are compared and shown.
 const LONGEST_ZONE: usize = 64;

@@ -6,13 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::GroupError;
-use crate::broker::{GroupCounts, NewJob};
-use crate::error::EnqueueError;
-use crate::id::{GroupId, JobId};
-use crate::job::Job;
-use crate::name::{check_kind, check_queue_name};
-use crate::options::EnqueueOptions;
-use crate::unique::Unique;
+use tidegate_queue_broker::{
+    EnqueueError, EnqueueOptions, GroupCounts, GroupId, Job, JobId, NewJob, Unique, check_kind, check_queue_name,
+};
 
 /// Largest payload of a completion job, in bytes of JSON. Limited, since it is stored in the
 /// group's document.
@@ -95,9 +91,8 @@ impl Completion {
     pub(super) fn enqueued_as(&self, group: &GroupId, generation: &str) -> Result<NewJob, GroupError> {
         let name = format!("group:{group}.{generation}");
         let id = JobId::new(&name).map_err(EnqueueError::Id)?;
-        let options = EnqueueOptions::new().id(id).unique(Unique::new(name).hold_for(REMEMBERED));
-        let mut job = NewJob::new(&self.kind, &self.payload, options, PAYLOAD_LIMIT)?;
-        job.version = self.version;
-        Ok(job)
+        let unique = Unique::new(name).hold_for(REMEMBERED);
+        let options = EnqueueOptions::new().id(id).unique(unique).version(self.version);
+        Ok(NewJob::new(&self.kind, &self.payload, options, PAYLOAD_LIMIT)?)
     }
 }

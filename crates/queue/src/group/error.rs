@@ -1,7 +1,6 @@
 //! Errors of groups.
 
-use crate::error::{BrokerError, EnqueueError};
-use crate::id::GroupId;
+use tidegate_queue_broker::{BrokerError, EnqueueError, GroupId};
 
 /// A group was refused, or could not be read or changed.
 #[derive(Debug, thiserror::Error)]

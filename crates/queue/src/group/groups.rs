@@ -8,15 +8,12 @@ use super::completion::Completion;
 use super::error::GroupError;
 use super::progress::GroupProgress;
 use super::store::{Body, GroupEntry, text};
-use crate::broker::admission::{COMPLETED, OPEN};
-use crate::broker::{Broker, Document, NewJob};
-use crate::error::EnqueueError;
 use crate::event::{Event, IgnoreEvents, Observer, notify};
-use crate::id::{GroupId, JobId};
-use crate::job::Job;
-use crate::name::check_queue_name;
-use crate::options::EnqueueOptions;
 use crate::producer::DEFAULT_PAYLOAD_LIMIT;
+use tidegate_queue_broker::{
+    Broker, Document, EnqueueError, EnqueueOptions, GroupId, Job, JobId, NewJob, check_queue_name,
+    internal::{COMPLETED, OPEN},
+};
 
 /// How often a change is tried when concurrent changes make it fail.
 const TRIES: usize = 32;

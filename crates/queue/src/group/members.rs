@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::id::GroupId;
+use tidegate_queue_broker::GroupId;
 
 /// Groups whose members have ended since the last check. A group is checked once, however many of
 /// its members ended.

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use crate::id::{GroupId, JobId};
-use crate::timestamp::Timestamp;
+use tidegate_queue_broker::{GroupId, JobId, Timestamp};
 
 /// Progress of a group. Serializes in the form of the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

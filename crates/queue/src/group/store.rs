@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::completion::Completion;
 use super::error::GroupError;
 use super::progress::{CompletionJob, GroupProgress};
-use crate::broker::admission::{COMPLETED, OPEN};
-use crate::broker::{Broker, Document, GroupCounts, Stored};
-use crate::id::{GroupId, JobId};
-use crate::timestamp::Timestamp;
+use tidegate_queue_broker::{
+    Broker, Document, GroupCounts, GroupId, JobId, Stored, Timestamp,
+    internal::{COMPLETED, OPEN},
+};
 
 /// The stored document. Unknown fields make it unreadable: a newer version wrote it and has to
 /// process it.

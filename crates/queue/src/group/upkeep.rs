@@ -10,9 +10,10 @@ use super::error::GroupError;
 use super::groups::forget;
 use super::members::EndedMembers;
 use super::store::GroupEntry;
-use crate::broker::Broker;
-use crate::broker::admission::{COMPLETED, OPEN};
-use crate::id::GroupId;
+use tidegate_queue_broker::{
+    Broker, GroupId,
+    internal::{COMPLETED, OPEN},
+};
 
 /// Time between a member's end and the check of its group, so that ends close together cost one
 /// check.

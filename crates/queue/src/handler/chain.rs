@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
-use crate::record::{TEXT_LIMIT, shortened};
+use tidegate_queue_broker::internal::{TEXT_LIMIT, shortened};
 
 /// Returns the first error in the chain that is an `E`.
 pub(crate) fn in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {

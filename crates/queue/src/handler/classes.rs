@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::class::{ErrorClass, JobError};
-use crate::error::{BrokerError, EnqueueError};
 use crate::group::GroupError;
+use tidegate_queue_broker::{BrokerError, EnqueueError};
 
 /// Delay of a job after a transient broker error.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(5);

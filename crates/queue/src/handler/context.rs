@@ -7,10 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{LeaseLost, MissingData};
 use super::resources::Resources;
-use crate::error::BrokerError;
-use crate::id::JobId;
-use crate::lease::LeasedJob;
-use crate::record::{Progress, shortened};
+use tidegate_queue_broker::{BrokerError, JobId, LeasedJob, Progress, internal::shortened};
 
 /// The context of a run, besides the job. Cheap to clone.
 ///

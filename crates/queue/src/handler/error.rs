@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::class::{ErrorClass, JobError};
-use crate::error::BrokerError;
+use tidegate_queue_broker::BrokerError;
 
 /// Delay of a job whose handler extracts data that the worker lacks.
 const MISSING_PAUSE: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::error::MissingData;
 use super::failure::IntoFailure;
 use super::provided::Provided;
-use crate::id::JobId;
+use tidegate_queue_broker::JobId;
 
 /// An argument of a handler function, besides its job.
 ///

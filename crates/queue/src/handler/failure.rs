@@ -7,8 +7,8 @@ use super::chain::{chain, in_chain};
 use super::class::{BoxError, ErrorClass, JobError};
 use super::error::{CheckpointError, MissingData};
 use super::outcome::Outcome;
-use crate::error::{BrokerError, EnqueueError};
 use crate::group::GroupError;
+use tidegate_queue_broker::{BrokerError, EnqueueError};
 
 /// An error of any type with its class. `?` converts every error of a job handler into it.
 ///

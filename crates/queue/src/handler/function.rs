@@ -14,7 +14,8 @@ use super::failure::{Failure, IntoFailure};
 use super::into_outcome::IntoOutcome;
 use super::outcome::Outcome;
 use super::provided::Provided;
-use crate::job::{DecodeError, Job, decode};
+use crate::decode::{DecodeError, decode};
+use tidegate_queue_broker::Job;
 
 /// A running handler. A [`PayloadTooNew`] error leaves the job to other workers; any other error is
 /// a failure.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::provided::Provided;
-use crate::broker::Broker;
 use crate::event::{Event, Observer, notify};
+use tidegate_queue_broker::Broker;
 
 /// Values of a worker that each of its runs uses.
 pub(crate) struct Resources {

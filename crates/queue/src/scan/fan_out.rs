@@ -10,15 +10,11 @@ use super::drive::{Sink, continued, drive, failed};
 use super::mark::Tally;
 use super::naming::Names;
 use super::options::ScanOptions;
-use crate::broker::{Broker, NewJob};
-use crate::error::EnqueueError;
 use crate::event::Event;
 use crate::group::{Completion, Groups, NewGroup};
 use crate::handler::{Context, Failure, Handler, Outcome};
-use crate::id::GroupId;
-use crate::job::Job;
-use crate::options::EnqueueOptions;
 use crate::producer::DEFAULT_PAYLOAD_LIMIT;
+use tidegate_queue_broker::{Broker, EnqueueError, EnqueueOptions, GroupId, Job, NewJob};
 
 /// Most jobs enqueued in one step.
 const CHUNK: usize = 500;
@@ -157,9 +153,9 @@ impl<S: FanOut> Sink<S> for Jobs<'_, S> {
         let mut jobs = Vec::with_capacity(members.len());
         for (nth, member) in members.iter().enumerate() {
             let options = EnqueueOptions::new().group(self.group.clone());
-            let mut new = NewJob::of(member, options, DEFAULT_PAYLOAD_LIMIT)?;
-            new.id = self.names.job(tally.pages, nth, &new.payload)?;
-            jobs.push(new);
+            let new = NewJob::of(member, options, DEFAULT_PAYLOAD_LIMIT)?;
+            let id = self.names.job(tally.pages, nth, new.payload())?;
+            jobs.push(new.with_id(id));
         }
         drop(members);
         let made = jobs.len() as u64;

@@ -1,9 +1,7 @@
 //! Ids of the group and the jobs of a fan-out. A repeated page enqueues no job twice and leaves no
 //! row out.
 
-use crate::error::EnqueueError;
-use crate::id::{GroupId, IdError, JobId};
-use crate::lease::LeasedJob;
+use tidegate_queue_broker::{EnqueueError, GroupId, IdError, JobId, LeasedJob};
 
 /// Bytes of the scan job's id that are part of the group's id.
 const SHOWN: usize = 40;

@@ -6,9 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::broker::Broker;
-use crate::error::BrokerError;
-use crate::name::{NameError, check_kind};
+use tidegate_queue_broker::{Broker, BrokerError, NameError, check_kind};
 
 const COLLECTION: &str = "scans";
 /// How often a change is tried when concurrent changes make it fail.

@@ -6,12 +6,8 @@ use std::fmt::Write as _;
 use futures_util::FutureExt;
 
 use super::{PERFORMED, TestQueue};
-use crate::broker::Broker;
-use crate::error::BrokerError;
-use crate::id::JobId;
-use crate::job::{Job, decode};
-use crate::record::JobRecord;
-use crate::state::JobState;
+use crate::decode::decode;
+use tidegate_queue_broker::{Broker, BrokerError, Job, JobId, JobRecord, JobState};
 
 const WAITING: [JobState; 3] = [JobState::Ready, JobState::Delayed, JobState::Waiting];
 /// Bytes of a payload that a message shows.

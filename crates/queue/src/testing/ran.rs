@@ -1,9 +1,8 @@
 //! What a drain returns for each run.
 
 use crate::event::Ending;
-use crate::id::JobId;
-use crate::timestamp::Timestamp;
 use crate::worker::Step;
+use tidegate_queue_broker::{JobId, Timestamp};
 
 /// One run of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,6 @@ use super::lease_book::LeaseBook;
 use super::options::QueueOptions;
 use super::shared::Shared;
 use super::{Worker, run};
-use crate::broker::Broker;
 use crate::error::BuildError;
 use crate::event::{LogEvents, Observer};
 use crate::group::EndedMembers;
@@ -21,8 +20,7 @@ use crate::handler::{
     BoxError, Context, ErasedHandler, ErasedLayer, HandlerOptions, HandlerService, IntoHandler, Outcome, Provided,
     Registry, Resources,
 };
-use crate::id::WorkerId;
-use crate::name::check_queue_name;
+use tidegate_queue_broker::{Broker, WorkerId, check_queue_name};
 
 /// Builds a [`Worker`].
 #[must_use]

@@ -6,9 +6,7 @@ use tokio::time::Instant;
 
 use super::run::{Answer, Settlement};
 use super::shared::Shared;
-use crate::broker::Fetch;
-use crate::error::BrokerError;
-use crate::lease::{Ack, LeasedJob, Nack, Settled};
+use tidegate_queue_broker::{Ack, BrokerError, Fetch, LeasedJob, Nack, Settled};
 
 /// Content of a request.
 #[derive(Default)]

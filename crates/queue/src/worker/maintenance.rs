@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::served::Served;
 use super::shared::Shared;
-use crate::broker::WorkerInfo;
+use tidegate_queue_broker::WorkerInfo;
 
 pub(super) use upkeep::PROMOTE_CHUNK;
 

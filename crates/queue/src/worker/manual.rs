@@ -13,10 +13,9 @@ use super::pending::PendingSettlements;
 use super::run::{Answer, ending};
 use super::runs::Runs;
 use super::shared::Shared;
-use crate::error::BrokerError;
 use crate::event::Ending;
 use crate::group::settled;
-use crate::lease::{LeasedJob, NackAction};
+use tidegate_queue_broker::{BrokerError, LeasedJob, NackAction};
 
 pub(crate) struct ManualWorker {
     pub(crate) shared: Arc<Shared>,

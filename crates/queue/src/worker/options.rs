@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::concurrency::Concurrency;
-use crate::broker::Retention;
 use crate::retry::RetryPolicy;
+use tidegate_queue_broker::Retention;
 
 /// Options for serving one queue. Cheap to clone.
 #[derive(Clone, Debug)]

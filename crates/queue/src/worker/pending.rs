@@ -9,7 +9,7 @@ use super::report::ShutdownReport;
 use super::run::{Answer, Settlement};
 use super::shared::Shared;
 use crate::event::Event;
-use crate::lease::{NackAction, Settled};
+use tidegate_queue_broker::{NackAction, Settled};
 
 /// Most settlements sent in one request.
 const BATCH: usize = 500;
@@ -140,10 +140,8 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use crate::broker::MemoryBroker;
-    use crate::id::{JobId, WorkerId};
-    use crate::lease::LeaseToken;
     use crate::worker::{QueueOptions, Worker};
+    use tidegate_queue_broker::{JobId, LeaseToken, MemoryBroker, WorkerId};
 
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Nothing;

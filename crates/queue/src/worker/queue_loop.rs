@@ -20,9 +20,8 @@ use super::report::ShutdownReport;
 use super::runs::Runs;
 use super::served::{LoopState, Served};
 use super::shared::Shared;
-use crate::broker::Wake;
-use crate::error::BrokerError;
 use crate::event::Event;
+use tidegate_queue_broker::{BrokerError, Wake};
 
 /// Longest wait for work before the next fetch.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

@@ -15,9 +15,8 @@ use super::options::QueueOptions;
 use super::shared::Shared;
 use crate::event::{Ending, Event};
 use crate::handler::{Context, Outcome, Registered, Verdict};
-use crate::id::GroupId;
-use crate::lease::{LeasedJob, NackAction};
 use crate::retry::{FailedAttempt, FailureCause, RetryPolicy};
+use tidegate_queue_broker::{GroupId, LeasedJob, NackAction};
 
 /// Largest result kept, in bytes of JSON.
 const RESULT_LIMIT: usize = 1 << 20;

@@ -15,7 +15,7 @@ use super::run::{Answer, Ended, HandlerEnd, Limits, Settlement, announce, ending
 use super::shared::Shared;
 use crate::event::Event;
 use crate::handler::{Context, Verdict};
-use crate::lease::{LeasedJob, NackAction};
+use tidegate_queue_broker::{LeasedJob, NackAction};
 
 /// Most ends taken from the channel in one call.
 const BATCH: usize = 256;

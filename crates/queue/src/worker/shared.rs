@@ -9,7 +9,7 @@ use super::lease_book::LeaseBook;
 use crate::event::Event;
 use crate::group::EndedMembers;
 use crate::handler::{Context, HandlerService, Registered, Registry, Resources, Running};
-use crate::id::WorkerId;
+use tidegate_queue_broker::WorkerId;
 
 /// State shared by all parts of a worker.
 pub(crate) struct Shared {

@@ -155,24 +155,24 @@ pub(super) const PROOFS: &[Proof] = &[
     proof(
         "fuzz-replies",
         "100,000 arbitrary replies of Redis: reading none panics",
-        "tidegate-queue",
-        "tidegate_queue",
+        "tidegate-queue-broker",
+        "tidegate_queue_broker",
         "broker::redis::fuzz::no_reply_panics",
     )
     .with(&["redis"]),
     proof(
         "fuzz-envelopes",
         "100,000 damaged envelopes: reading none panics",
-        "tidegate-queue",
-        "tidegate_queue",
+        "tidegate-queue-broker",
+        "tidegate_queue_broker",
         "broker::redis::fuzz::no_bytes_panic",
     )
     .with(&["redis"]),
     proof(
         "fuzz-rows",
         "100,000 arbitrary and damaged rows of SQLite: reading none panics",
-        "tidegate-queue",
-        "tidegate_queue",
+        "tidegate-queue-broker",
+        "tidegate_queue_broker",
         "broker::sqlite::fuzz::no_row_panics",
     )
     .with(&["sqlite"]),

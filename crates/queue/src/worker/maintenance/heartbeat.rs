@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::interval::heartbeat_interval;
 use crate::event::Event;
-use crate::lease::LeaseToken;
 use crate::worker::lease_book::{RunId, StopReason};
 use crate::worker::shared::Shared;
+use tidegate_queue_broker::LeaseToken;
 
 pub(super) async fn run(shared: &Shared) {
     let interval = heartbeat_interval(shared.lease);

@@ -10,12 +10,11 @@ use futures_util::future::{join_all, join5};
 use tokio::time::Instant;
 
 use super::interval::heartbeat_interval;
-use crate::broker::{Reclaim, WorkerInfo};
-use crate::error::BrokerError;
 use crate::event::Event;
 use crate::group::tend;
 use crate::worker::served::Served;
 use crate::worker::shared::Shared;
+use tidegate_queue_broker::{BrokerError, Reclaim, WorkerInfo};
 
 /// Most jobs promoted in one step. Keeps each transaction short.
 pub(crate) const PROMOTE_CHUNK: usize = 500;

@@ -115,7 +115,7 @@ impl EnqueueOptions {
         self
     }
 
-    /// Adds the job to a group. See [`Groups`](crate::Groups).
+    /// Adds the job to a group. See `Groups` of `tidegate-queue`.
     pub fn group(mut self, group: GroupId) -> Self {
         self.group = Some(group);
         self
@@ -128,9 +128,8 @@ impl EnqueueOptions {
         self
     }
 
-    /// Passes a W3C `traceparent` to the job's runs: to
-    /// [`Context::trace_parent`](crate::Context::trace_parent) and to the span of each run. The
-    /// exporter of the spans has to link them to the producer's trace by it.
+    /// Passes a W3C `traceparent` to the job's runs: to `Context::trace_parent` and to the span of
+    /// each run. The exporter of the spans has to link them to the producer's trace by it.
     pub fn trace_parent(mut self, trace_parent: impl Into<String>) -> Self {
         self.trace_parent = Some(trace_parent.into());
         self

@@ -67,8 +67,8 @@ pub trait Broker: Documents + 'static {
     ///
     /// # Errors
     /// - [`BrokerError::QueueName`] for a bad name.
-    /// - [`BrokerError::Group`] if a job names a [group](crate::Groups) that is sealed or in
-    ///   another queue, unless the job is already stored.
+    /// - [`BrokerError::Group`] if a job names a group that is sealed or in another queue, unless
+    ///   the job is already stored.
     /// - A store error.
     async fn enqueue(&self, queue: &str, jobs: Vec<NewJob>) -> Result<Vec<Stored>, BrokerError>;
 

@@ -110,7 +110,6 @@ pub struct Nack {
 /// The next state of a job that was not done. If a cancellation was requested, the job is cancelled
 /// instead of going back to the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum NackAction {
     /// Failed; runs again after `delay`. Uses up an attempt and is written to the history.
     Retry {

@@ -8,9 +8,10 @@ use crate::state::{JobState, Priority};
 use crate::timestamp::Timestamp;
 
 /// Bytes kept of one error, note or message.
-pub(crate) const TEXT_LIMIT: usize = 4096;
+pub const TEXT_LIMIT: usize = 4096;
 
-pub(crate) fn shortened(text: String) -> String {
+/// Cuts a text that is longer than [`TEXT_LIMIT`].
+pub fn shortened(text: String) -> String {
     shortened_to(text, TEXT_LIMIT)
 }
 

@@ -101,8 +101,21 @@ impl NewJob {
         &self.id
     }
 
+    /// The payload as JSON text.
+    pub fn payload(&self) -> &str {
+        &self.payload
+    }
+
+    /// Replaces the id by one that is made of the payload.
+    #[doc(hidden)]
+    pub fn with_id(mut self, id: JobId) -> Self {
+        self.id = id;
+        self
+    }
+
     /// Puts the job into the partition of a route, unless a key decides its partition.
-    pub(crate) fn routed(mut self, route: u32) -> Self {
+    #[doc(hidden)]
+    pub fn routed(mut self, route: u32) -> Self {
         if self.ordering_key.is_none()
             && self.unique.is_none()
             && let Ok(id) = self.id.routed(route)
@@ -115,7 +128,8 @@ impl NewJob {
     /// Puts the jobs without a fixed partition into the partition of the first job that has one.
     /// Chosen ids stay: callers look jobs up by them, and they make a repeated enqueue have no
     /// effect.
-    pub(crate) fn together(jobs: Vec<Self>) -> Vec<Self> {
+    #[doc(hidden)]
+    pub fn together(jobs: Vec<Self>) -> Vec<Self> {
         let Some(place) = jobs.iter().find(|job| job.has_place()).map(|job| job.id.clone()) else {
             let route = rand::random();
             return jobs.into_iter().map(|job| job.routed(route)).collect();

@@ -9,9 +9,9 @@ use crate::error::{BrokerError, GroupRefusal};
 use crate::id::GroupId;
 
 /// Collection of groups that have not completed.
-pub(crate) const OPEN: &str = "groups.open";
+pub const OPEN: &str = "groups.open";
 /// Collection of groups that have completed.
-pub(crate) const COMPLETED: &str = "groups.completed";
+pub const COMPLETED: &str = "groups.completed";
 
 /// Fields of a stored group that decide about admission. Reads groups of newer versions too.
 #[derive(Default, Deserialize)]

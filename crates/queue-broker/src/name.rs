@@ -76,7 +76,11 @@ fn check_length(text: &str, limit: usize) -> Result<(), NameError> {
     Ok(())
 }
 
-pub(crate) fn check(text: &str, limit: usize, allowed: &'static str) -> Result<(), NameError> {
+/// Checks a name of ASCII letters, digits and `allowed`, of 1 to `limit` bytes.
+///
+/// # Errors
+/// The fault of the name.
+pub fn check(text: &str, limit: usize, allowed: &'static str) -> Result<(), NameError> {
     check_length(text, limit)?;
     let bad = text.char_indices().find(|(_, c)| !c.is_ascii_alphanumeric() && !allowed.contains(*c));
     match bad {

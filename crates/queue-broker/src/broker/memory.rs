@@ -58,7 +58,8 @@ impl MemoryBroker {
     }
 
     /// When a queue next has something to do because of the time alone.
-    pub(crate) fn next_due(&self, queue: &str) -> Option<Timestamp> {
+    #[doc(hidden)]
+    pub fn next_due(&self, queue: &str) -> Option<Timestamp> {
         let now = Timestamp::now(&self.clock);
         self.read(queue, |queue| queue.outlook(now).1)
     }

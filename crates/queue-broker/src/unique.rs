@@ -12,7 +12,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidegate_queue::{EnqueueOptions, Unique};
+/// use tidegate_queue_broker::{EnqueueOptions, Unique};
 ///
 /// // One reindexing at a time.
 /// let once = EnqueueOptions::new().unique(Unique::new("reindex"));
