@@ -4,21 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::bell::Bell;
-use crate::class::ClassTable;
-use crate::dice::Dice;
-use crate::event::Observer;
-use crate::fence::Fence;
-use crate::flight::FlightTable;
-use crate::follow::follow;
-use crate::heat::Heat;
-use crate::l2::{L2, RedisTier};
-use crate::listen::Listeners;
-use crate::memory::{Capacity, Memory};
-use crate::places::Places;
-use crate::sweep;
 use crate::tiered::TieredCache;
-use crate::tiers::Tiers;
+#[cfg(feature = "redis")]
+use tidegate_cache_tiers::RedisTier;
+use tidegate_cache_tiers::{Capacity, Observer, start::Settings};
 use tidegate_clock::Clock;
 
 /// Shortest time between two sweeps.
@@ -26,29 +15,10 @@ const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
 
 /// Settings of a [`TieredCache`]. Defaults: 10,000 entries, the system's clock, a sweep every 30 s,
 /// no observer.
+#[derive(Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct TieredCacheBuilder {
-    capacity: Capacity,
-    observer: Option<Arc<dyn Observer>>,
-    clock: Clock,
-    sweep_every: Duration,
-    dice: Dice,
-    max_loads: Option<(u32, Duration)>,
-    l2: Option<RedisTier>,
-}
-
-impl Default for TieredCacheBuilder {
-    fn default() -> Self {
-        Self {
-            capacity: Capacity::Entries(10_000),
-            observer: None,
-            clock: Clock::system(),
-            sweep_every: Duration::from_secs(30),
-            dice: Dice::random(),
-            max_loads: None,
-            l2: None,
-        }
-    }
+    settings: Settings,
 }
 
 impl TieredCache {
@@ -61,32 +31,32 @@ impl TieredCache {
 impl TieredCacheBuilder {
     /// Sets the maximum content in process memory.
     pub fn capacity(mut self, capacity: Capacity) -> Self {
-        self.capacity = capacity;
+        self.settings.capacity = capacity;
         self
     }
 
     /// Sets the observer of events.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = Some(observer);
+        self.settings.observer = Some(observer);
         self
     }
 
     /// Sets the clock of the cache, and of the HTTP layers and session stores on it. The sweeper's
     /// interval and the time-outs of loads use real time.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
+        self.settings.clock = clock.into();
         self
     }
 
     /// Sets how often dead entries are removed, in real time; at least 100 ms apart.
     pub fn sweep_every(mut self, interval: Duration) -> Self {
-        self.sweep_every = interval.max(SHORTEST_SWEEP);
+        self.settings.sweep_every = interval.max(SHORTEST_SWEEP);
         self
     }
 
     /// Makes randomness repeatable, for tests: the spread of lifetimes and early refreshes.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.dice = Dice::new(seed);
+        self.settings.seed = Some(seed);
         self
     }
 
@@ -106,7 +76,7 @@ impl TieredCacheBuilder {
     ///
     /// [`Event::LoadQueued`]: crate::Event::LoadQueued
     pub fn max_loads(mut self, count: u32, wait: Duration) -> Self {
-        self.max_loads = Some((count, wait));
+        self.settings.max_loads = Some((count, wait));
         self
     }
 
@@ -114,7 +84,7 @@ impl TieredCacheBuilder {
     /// ([`TieredCache::typed_with_codec`]).
     #[cfg(feature = "redis")]
     pub fn l2(mut self, tier: RedisTier) -> Self {
-        self.l2 = Some(tier);
+        self.settings.l2 = Some(tier);
         self
     }
 
@@ -124,35 +94,15 @@ impl TieredCacheBuilder {
     ///
     /// With an L2, if there is no tokio runtime.
     pub fn build(self) -> TieredCache {
-        let bell = Arc::new(Bell::default());
-        let l2 = self.l2.map(|tier| L2::new(tier, self.clock.clone(), self.observer.clone()));
-        let tiers = Arc::new(Tiers {
-            memory: Memory::new(self.capacity),
-            flights: FlightTable::new(),
-            fence: Fence::new(),
-            classes: ClassTable::default(),
-            heat: Heat::new(),
-            clock: self.clock,
-            listeners: Listeners::default(),
-            observer: self.observer,
-            bell: Arc::clone(&bell),
-            dice: self.dice,
-            places: self.max_loads.map(|(count, wait)| Places::new(count, wait)),
-            l2,
-        });
-        if tiers.l2.is_some() {
-            tokio::spawn(follow(Arc::downgrade(&tiers)));
-        }
-        sweep::start(Arc::downgrade(&tiers), bell, self.sweep_every);
-        TieredCache { tiers }
+        TieredCache { tiers: self.settings.start() }
     }
 }
 
 impl fmt::Debug for TieredCacheBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TieredCacheBuilder")
-            .field("capacity", &self.capacity)
-            .field("sweep_every", &self.sweep_every)
+            .field("capacity", &self.settings.capacity)
+            .field("sweep_every", &self.settings.sweep_every)
             .finish_non_exhaustive()
     }
 }

@@ -5,9 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::class::Class;
-use crate::form::Form;
 use crate::tiered::TieredCache;
+use tidegate_cache_tiers::{class::Class, form::Form};
 
 /// Values of type `V` in one TTL class of a [`TieredCache`]. Cloning copies a few pointers.
 ///
@@ -48,7 +47,7 @@ pub struct TypedCache<V> {
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
     pub(crate) fn new(cache: TieredCache, class: Arc<Class>) -> Self {
-        Self { cache, class, form: Form::new() }
+        Self { cache, class, form: Form::default() }
     }
 }
 

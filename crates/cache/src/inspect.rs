@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::key::Key;
-use crate::pattern::Pattern;
-use crate::slot::{Slot, State};
 use crate::tiered::TieredCache;
-use crate::tiers::Tiers;
+use tidegate_cache_tiers::{
+    Key, Pattern,
+    slot::{Slot, State},
+    tiers::Tiers,
+};
 
 /// An entry of L1, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,9 +15,9 @@ mod vary;
 mod wants;
 #[cfg(feature = "redis")]
 mod wire;
-
 #[cfg(not(feature = "redis"))]
-use crate::l2::wire;
+#[path = "layer/no_wire.rs"]
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,10 +32,10 @@ pub use rules::ResponseTags;
 pub use service::HttpCache;
 
 use crate::tiered::TieredCache;
-use crate::ttl::TtlClass;
 use alone::Alone;
 use entry::Entry;
 use rules::{Lifetimes, PassWhen, Rules, Scope};
+use tidegate_cache_tiers::TtlClass;
 use wire::Wire;
 
 /// Largest kept body, unless a layer sets it.

@@ -55,65 +55,21 @@
 //! [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/cache.md
 
 mod batch;
-mod bell;
 mod builder;
-mod class;
-mod class_id;
-#[cfg(feature = "redis")]
-mod codec;
-#[cfg(not(feature = "redis"))]
-use l2::codec;
-mod dice;
-mod event;
-mod fallback;
-mod fence;
-mod fill;
-mod flight;
-mod follow;
-mod form;
-mod generation;
 mod handle;
-mod heat;
-mod held;
-mod inquiry;
 mod inspect;
 mod invalidate;
-mod key;
-#[cfg(not(feature = "redis"))]
-#[path = "no_l2.rs"]
-mod l2;
-#[cfg(feature = "redis")]
-mod l2;
 #[cfg(feature = "tower")]
 mod layer;
-mod listen;
 mod load;
-mod memory;
-mod moment;
-mod moves;
-mod nested;
-mod owed;
-mod parcel;
-mod pattern;
-mod places;
-mod read;
 #[cfg(feature = "sessions")]
 mod sessions;
 #[cfg(feature = "shapes")]
 #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "hashes need codecs, which come with `redis`"))]
 mod shape;
-mod slot;
-mod stats;
-mod sweep;
-mod tag;
-mod tag_table;
-mod text;
 mod tiered;
-mod tiers;
 mod touched;
-mod ttl;
 mod typed;
-mod upkeep;
 mod warm_up;
 mod weak;
 #[cfg(feature = "write-behind")]
@@ -125,27 +81,10 @@ mod write_through;
 mod caching_page {}
 
 pub use builder::TieredCacheBuilder;
-#[cfg(feature = "zstd")]
-pub use codec::Compressed;
-#[cfg(feature = "json")]
-pub use codec::Json;
-#[cfg(feature = "messagepack")]
-pub use codec::MessagePack;
-#[cfg(feature = "redis")]
-pub use codec::{Codec, CodecError, RawBytes};
-pub use event::{Event, LoadResult, LookupOutcome, Observer, Removal, Scope};
-pub use fill::{Fill, Known};
 pub use handle::TypedCache;
 pub use inspect::Inspected;
-pub use key::{Key, KeyBuilder, KeyError, KeyPart};
-#[cfg(feature = "redis")]
-pub use l2::RedisTier;
 #[cfg(feature = "tower")]
 pub use layer::{CacheLayer, CacheLayerBuilder, CachedBody, HttpCache, ResponseTags};
-pub use memory::Capacity;
-pub use owed::Owed;
-pub use pattern::{Pattern, PatternError};
-pub use read::{DynError, LoadError, Lookup, Read, Source};
 #[cfg(feature = "sessions")]
 pub use sessions::CacheSessions;
 #[cfg(all(feature = "redis", feature = "shapes"))]
@@ -155,12 +94,22 @@ pub use shape::{
     BitmapShape, CounterShape, Direction, ScoreCursor, ScoredMember, SetShape, ShapeError, Shapes, SortedSetShape,
     UniqueShape,
 };
-pub use stats::{CacheStats, ClassStats, TierStats};
-pub use tag::Tag;
+#[cfg(feature = "zstd")]
+pub use tidegate_cache_tiers::Compressed;
+#[cfg(feature = "json")]
+pub use tidegate_cache_tiers::Json;
+#[cfg(feature = "messagepack")]
+pub use tidegate_cache_tiers::MessagePack;
+pub use tidegate_cache_tiers::{
+    CacheStats, Capacity, ClassStats, DynError, Event, Fill, Key, KeyBuilder, KeyError, KeyPart, Known, LoadError,
+    LoadResult, Lookup, LookupOutcome, Observer, Owed, Pattern, PatternError, Read, Removal, Scope, Source, Tag,
+    TierStats, TtlClass,
+};
+#[cfg(feature = "redis")]
+pub use tidegate_cache_tiers::{Codec, CodecError, RawBytes, RedisTier};
 pub use tidegate_clock::{Clock, ManualClock};
 pub use tiered::TieredCache;
 pub use touched::Touched;
-pub use ttl::TtlClass;
 #[cfg(feature = "redis")]
 pub use warm_up::RedisSnapshot;
 pub use warm_up::{HotKey, HotKeys, SnapshotError, WarmUp, WarmUpHandle, WarmUpProgress, WarmUpState};

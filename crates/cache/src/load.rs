@@ -1,6 +1,5 @@
 //! Loads: joined or started by callers, run in tasks of their own, landed exactly once.
 
-mod bring;
 mod landing;
 mod lead;
 
@@ -15,18 +14,18 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use self::landing::PAUSE;
-use crate::class::Count;
-use crate::fill::Fill;
-use crate::flight::{Entered, Flight, Kind, Outcome};
-use crate::form::open;
-use crate::generation::Generation;
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::nested::{self, Circle};
-use crate::read::{LoadError, Read, Source};
-use crate::slot::{Slot, State};
+use tidegate_cache_tiers::{
+    Fill, Key, LoadError, Read, Source,
+    bring::{Halted, L2Left},
+    class::Count,
+    flight::{Entered, Flight, Kind, Outcome},
+    form::open,
+    generation::Generation,
+    nested,
+    slot::{Slot, State},
+};
 
-pub(crate) use self::bring::{Halted, L2Left};
 pub(crate) use self::landing::{Ended, Landing};
 
 /// Answer to a reader that found nothing, if another caller stored a value meanwhile.
@@ -92,7 +91,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             };
             match self.enter::<E, _>(key, || self.cache.tiers.peek(key).and_then(live), |_| enough.joins()) {
                 Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
-                    return Ok(Read { value, source: Source::Collapsed, fresh_for, stored: true });
+                    return Ok(Read::new(value, Source::Collapsed, fresh_for, true));
                 }
                 Entered::Found((value, _)) => return Ok(Read::stale(value)),
                 Entered::Started(flight) => {
@@ -260,7 +259,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 let left = slot.times.left(self.cache.tiers.clock.coarse().into());
                 let fresh_for = if *stored { left } else { Duration::ZERO };
                 let value = open(slot.clone()).expect("callers share a load only when the value's type is the same");
-                Ok(Read { value, source, fresh_for, stored: *stored })
+                Ok(Read::new(value, source, fresh_for, *stored))
             }
             Outcome::Failed(error) => {
                 let error = Arc::clone(error).downcast();
@@ -272,12 +271,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             Outcome::CutOff => Err(LoadError::CutOff),
             Outcome::Refused => Err(LoadError::Refused),
         }
-    }
-}
-
-impl<E> From<Circle> for LoadError<E> {
-    fn from(Circle: Circle) -> Self {
-        Self::Circle
     }
 }
 

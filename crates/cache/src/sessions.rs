@@ -2,8 +2,11 @@
 
 #[cfg(feature = "redis")]
 mod written;
+/// Replaces the codec of sessions.
 #[cfg(not(feature = "redis"))]
-use crate::l2::written;
+mod written {
+    pub(super) struct Written;
+}
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,16 +25,14 @@ use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
 use tower_sessions_core::session_store::{self, Error};
 
-use crate::event::Scope;
-use crate::fill::Fill;
-use crate::follow::recheck;
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::l2::{L2, Mark, New, Untold};
-use crate::nested;
-use crate::read::LoadError;
 use crate::tiered::TieredCache;
-use crate::ttl::TtlClass;
+use tidegate_cache_tiers::{
+    Fill, Key, LoadError, Scope, TtlClass,
+    follow::recheck,
+    l2::{L2, Mark, New, Untold},
+    nested,
+};
 
 use self::written::Written;
 

@@ -30,8 +30,8 @@ pub use set::SetShape;
 pub use sorted::{Direction, ScoreCursor, ScoredMember, SortedSetShape};
 pub use unique::UniqueShape;
 
-use crate::ttl::TtlClass;
 use store::{Bound, Life, ShapeStore};
+use tidegate_cache_tiers::TtlClass;
 use tidegate_clock::Clock;
 
 /// Creates shapes in one store, memory or Redis. Cloning copies a pointer.
@@ -101,7 +101,7 @@ impl Shapes {
 
     /// Creates hashes: fields of type `V` under a key, read and written one by one.
     #[cfg(feature = "redis")]
-    pub fn hash<V: 'static>(&self, class: TtlClass, codec: impl crate::codec::Codec<V>) -> HashShape<V> {
+    pub fn hash<V: 'static>(&self, class: TtlClass, codec: impl tidegate_cache_tiers::Codec<V>) -> HashShape<V> {
         HashShape::new(self.bound(class), Arc::new(codec))
     }
 

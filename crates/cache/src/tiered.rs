@@ -3,9 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::memory;
-use crate::stats::{CacheStats, ClassStats, TierStats};
-use crate::tiers::Tiers;
+use tidegate_cache_tiers::{CacheStats, tiers::Tiers};
 
 /// A cache of values of all types. [`TypedCache`](crate::TypedCache) reads and fills it.
 ///
@@ -88,25 +86,7 @@ impl TieredCache {
 
     /// Returns the content and the counters of the cache. Costs a lock per shard.
     pub fn stats(&self) -> CacheStats {
-        let memory = &self.tiers.memory;
-        let classes: Vec<ClassStats> = self.tiers.classes.all().iter().map(|class| ClassStats::of(class)).collect();
-        let l1 = TierStats {
-            tier: memory::NAME,
-            entries: Some(memory.entries()),
-            capacity: Some(memory.capacity()),
-            weight: Some(memory.weight_held()),
-            hits: classes.iter().map(|class| class.hits + class.stale_hits).sum(),
-            misses: classes.iter().map(|class| class.misses).sum(),
-            from_replicas: 0,
-            evictions: Some(memory.evictions()),
-            errors: 0,
-            codec_errors: 0,
-            owed: 0,
-            is_followed: true,
-            is_available: true,
-        };
-        let tiers = std::iter::once(l1).chain(self.tiers.l2.as_ref().map(|l2| l2.stats())).collect();
-        CacheStats { tiers, classes }
+        self.tiers.stats()
     }
 }
 

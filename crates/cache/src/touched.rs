@@ -1,7 +1,6 @@
 //! Keys and tags that a write to the store touches, passed from the write to the invalidation.
 
-use crate::key::Key;
-use crate::tag::Tag;
+use tidegate_cache_tiers::{Key, Tag};
 
 /// The keys and tags that a store write makes stale.
 ///

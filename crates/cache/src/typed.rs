@@ -5,13 +5,10 @@ mod write;
 
 use std::sync::Arc;
 
-use crate::event::Removal;
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::slot::Anything;
 use crate::tiered::TieredCache;
-use crate::ttl::TtlClass;
 use crate::weak::WeakTypedCache;
+use tidegate_cache_tiers::{Key, Removal, TtlClass, slot::Anything};
 
 impl TieredCache {
     /// A handle for values of type `V` in this class.
@@ -29,7 +26,7 @@ impl TieredCache {
     pub fn typed_with_codec<V: Send + Sync + 'static>(
         &self,
         class: TtlClass,
-        codec: impl crate::codec::Codec<V>,
+        codec: impl tidegate_cache_tiers::Codec<V>,
     ) -> TypedCache<V> {
         let mut values = self.typed(class);
         values.form.codec = Some(Arc::new(codec));

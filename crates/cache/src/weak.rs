@@ -3,11 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use crate::class::Class;
-use crate::form::Form;
 use crate::handle::TypedCache;
 use crate::tiered::TieredCache;
-use crate::tiers::Tiers;
+use tidegate_cache_tiers::{class::Class, form::Form, tiers::Tiers};
 
 /// A [`TypedCache`] that does not keep its cache alive, for objects that the cache itself holds,
 /// such as a listener of [`TypedCache::on_removal`].

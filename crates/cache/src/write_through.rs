@@ -13,16 +13,17 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
-use crate::event::{Removal, Scope};
-use crate::fill::{Fill, Keep};
-use crate::flight::{Flight, Kind};
-use crate::follow::recheck;
-use crate::form::pack;
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::l2::{Mark, Ticket};
-use crate::memory::Inserted;
-use crate::parcel::Parcel;
+use tidegate_cache_tiers::{
+    Fill, Key, Removal, Scope,
+    fill::Keep,
+    flight::{Flight, Kind},
+    follow::recheck,
+    form::pack,
+    l2::{Mark, Ticket},
+    memory::Inserted,
+    parcel::Parcel,
+};
 
 /// A write that the store accepted.
 #[derive(Debug, Clone)]

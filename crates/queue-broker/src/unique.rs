@@ -12,7 +12,8 @@ use std::time::Duration;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidegate_queue_broker::{EnqueueOptions, Unique};
+/// # extern crate tidegate_queue_broker as tidegate_queue;
+/// use tidegate_queue::{EnqueueOptions, Unique};
 ///
 /// // One reindexing at a time.
 /// let once = EnqueueOptions::new().unique(Unique::new("reindex"));

@@ -167,7 +167,8 @@ pub(super) const ROWS: &[Row] = &[
     // Below all others.
     Row { package: "tidegate-clock", may_import: &[] },
     // Never one another.
-    Row { package: "tidegate-cache", may_import: &["tidegate-clock", "tidegate-redis"] },
+    Row { package: "tidegate-cache", may_import: &["tidegate-cache-tiers", "tidegate-clock", "tidegate-redis"] },
+    Row { package: "tidegate-cache-tiers", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-ratelimit", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row {
         package: "tidegate-queue",

@@ -11,19 +11,21 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tracing::{Instrument, Span};
 
-use crate::class::{Class, Count};
-use crate::fill::{Fill, Keep};
-use crate::flight::Flight;
-use crate::form::{Form, pack};
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::l2::{L2, News, Patience, Tickets};
-use crate::load::{Ended, Halted, Landing};
-use crate::nested;
-use crate::parcel::Brought;
-use crate::read::Source;
-use crate::text::Prehashed;
-use crate::tiers::Tiers;
+use crate::load::{Ended, Landing};
+use tidegate_cache_tiers::{
+    Fill, Key, Source,
+    bring::Halted,
+    class::{Class, Count},
+    fill::Keep,
+    flight::Flight,
+    form::{Form, pack},
+    l2::{L2, News, Patience, Tickets},
+    nested,
+    parcel::Brought,
+    text::Prehashed,
+    tiers::Tiers,
+};
 
 /// A key that this batch loads.
 pub(super) type Own = (Key, Arc<Flight>);

@@ -10,18 +10,19 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use super::load::{Errand, Own};
-use crate::class::Count;
-use crate::fill::{Fill, Known};
-use crate::flight::{Entered, Flight, Outcome};
-use crate::form::open;
-use crate::generation::Generation;
 use crate::handle::TypedCache;
-use crate::key::Key;
 use crate::load::overtaken;
-use crate::nested::{self, Circle, Waiting};
-use crate::read::{LoadError, Lookup, Read, Source};
-use crate::slot::{Slot, State};
-use crate::text::Prehashed;
+use tidegate_cache_tiers::{
+    Fill, Key, Known, LoadError, Lookup, Read, Source,
+    class::Count,
+    flight::{Entered, Flight, Outcome},
+    form::open,
+    generation::Generation,
+    nested,
+    nested::{Circle, Waiting},
+    slot::{Slot, State},
+    text::Prehashed,
+};
 
 /// The loader's error for batches that only read. Only such a batch joins their flights.
 enum Nobody {}
@@ -317,7 +318,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let is_joinable = |flight: &Flight| joins_any || Doubt::of(flight, arrived).is_none();
         match self.enter::<E, _>(key, || tiers.peek(key).and_then(live), is_joinable) {
             Entered::Found((value, State::Fresh(fresh_for) | State::Waning(fresh_for))) => {
-                Awaited::Known(Read { value, source: Source::Collapsed, fresh_for, stored: true })
+                Awaited::Known(Read::new(value, Source::Collapsed, fresh_for, true))
             }
             Entered::Found((value, _)) => Awaited::Known(Read::stale(value)),
             Entered::Joined(flight) => {
@@ -387,5 +388,5 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
 }
 
 fn copy<V>(read: &Read<V>) -> Read<V> {
-    Read { value: Arc::clone(&read.value), source: read.source, fresh_for: read.fresh_for, stored: read.stored }
+    Read::new(Arc::clone(&read.value), read.source, read.fresh_for, read.stored)
 }

@@ -6,10 +6,8 @@ use std::collections::HashMap;
 use futures_util::FutureExt;
 use futures_util::future::join;
 
-use crate::fill::{Fill, Keep};
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::text::Prehashed;
+use tidegate_cache_tiers::{Fill, Key, fill::Keep, text::Prehashed};
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Stores values, each like [`set`](Self::set). Returns for each, in order, whether L1 kept it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
-use crate::key::Key;
+use tidegate_cache_tiers::Key;
 
 /// Time for which this is remembered after the last such response.
 const REMEMBERED: Duration = Duration::from_secs(60);

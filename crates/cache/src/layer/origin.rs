@@ -19,9 +19,7 @@ use super::rules::Rules;
 use super::status::Done;
 use super::vary::Selection;
 use super::wants;
-use crate::fill::Fill;
-use crate::key::Key;
-use crate::tag::Tag;
+use tidegate_cache_tiers::{Fill, Key, Tag};
 
 /// Headers above this size are not kept.
 const MOST_HEADERS: usize = 64 << 10;

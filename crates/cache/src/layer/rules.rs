@@ -13,10 +13,8 @@ use super::entry::{Entry, Kept};
 use super::status::Done;
 use super::target::Target;
 use super::wants::{Wants, Why};
-use crate::event::Event;
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::tag::Tag;
+use tidegate_cache_tiers::{Event, Key, Tag};
 
 pub(super) type Scope = Box<dyn Fn(&request::Parts) -> Option<String> + Send + Sync>;
 pub(super) type PassWhen = Box<dyn Fn(&request::Parts) -> bool + Send + Sync>;

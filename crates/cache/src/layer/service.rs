@@ -24,9 +24,8 @@ use super::rules::{Plan, Rules};
 use super::status::Done;
 use super::target::Target;
 use super::wants::{Use, Wants};
-use crate::key::Key;
 use crate::load::Enough;
-use crate::read::{LoadError, Lookup, Source};
+use tidegate_cache_tiers::{Key, LoadError, Lookup, Source};
 
 /// How often a request joins the loads of others, before it is sent alone.
 const ROUNDS: usize = 4;
@@ -369,7 +368,8 @@ impl Fault {
             LoadError::Panicked => Self::Origin(StatusCode::INTERNAL_SERVER_ERROR),
             LoadError::TimedOut | LoadError::CutOff => Self::Overload(StatusCode::GATEWAY_TIMEOUT),
             LoadError::Refused => Self::Overload(StatusCode::SERVICE_UNAVAILABLE),
-            LoadError::Aborted | LoadError::NoRuntime | LoadError::Circle => Self::NoLoad,
+            // Aborted, without a runtime, or in a circle.
+            _ => Self::NoLoad,
         }
     }
 

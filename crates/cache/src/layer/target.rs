@@ -6,8 +6,7 @@ use http::{Uri, request};
 use sha2::{Digest, Sha256};
 
 use super::vary::Selection;
-use crate::key::{Key, KeyBuilder};
-use crate::tag::Tag;
+use tidegate_cache_tiers::{Key, KeyBuilder, Tag};
 
 /// Headers by which frameworks and proxies let a client choose host, path, scheme or method. An
 /// origin that obeys one without naming it in `Vary` would otherwise answer all clients with the

@@ -17,7 +17,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::entry::{Entry, Kept};
 use super::freshness::Freshness;
 use super::vary::Selection;
-use crate::codec::{Codec, CodecError};
+use tidegate_cache_tiers::{Codec, CodecError};
 
 /// Raised with every change of the form.
 const VERSION: u8 = 1;

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::class::{Class, Count};
-use crate::event::{Event, LoadResult, Removal};
-use crate::fill::Keep;
-use crate::flight::{Flight, Outcome};
-use crate::follow::recheck;
-use crate::key::Key;
-use crate::l2::Mark;
-use crate::memory::Inserted;
-use crate::parcel::Brought;
-use crate::slot::{Anything, Slot, State};
-use crate::tiers::Tiers;
+use tidegate_cache_tiers::{
+    Event, Key, LoadResult, Removal,
+    class::{Class, Count},
+    fill::Keep,
+    flight::{Flight, Outcome},
+    follow::recheck,
+    l2::Mark,
+    memory::Inserted,
+    parcel::Brought,
+    slot::{Anything, Slot, State},
+    tiers::Tiers,
+};
 
 /// After a failed refresh, the value is served for this long before the next attempt. So readers do
 /// not send their full rate to a source in trouble. Also applies during one.

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
-use super::bring::L2Left;
 use super::landing::{Ended, Landing};
-use crate::fill::Fill;
-use crate::flight::Flight;
-use crate::form::pack;
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::l2::{Glance, L2};
-use crate::parcel::Brought;
-use crate::read::Source;
+use tidegate_cache_tiers::{
+    Fill, Key, Source,
+    bring::L2Left,
+    flight::Flight,
+    form::pack,
+    l2::{Glance, L2},
+    parcel::Brought,
+};
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Whether a hit in L2 can be had without a task.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec::{Codec, CodecError, terse};
+use tidegate_cache_tiers::{Codec, CodecError, codec::terse};
 
 /// Sessions as JSON, whichever other codecs this crate was built with.
 pub(super) struct Written;

@@ -2,7 +2,7 @@
 
 use super::error::ShapeError;
 use super::store::{Bound, Kind, common};
-use crate::key::Key;
+use tidegate_cache_tiers::Key;
 
 /// Highest bit by default: a million, in 128 KiB.
 const HIGHEST: u32 = (1 << 20) - 1;

@@ -2,7 +2,7 @@
 
 use super::error::ShapeError;
 use super::store::{Bound, Kind, common};
-use crate::key::Key;
+use tidegate_cache_tiers::Key;
 
 /// Counters under keys of one class.
 #[derive(Debug, Clone)]

@@ -38,7 +38,7 @@ pub enum ShapeError {
     /// A value could not be encoded, or bytes not decoded.
     #[cfg(feature = "redis")]
     #[error(transparent)]
-    Codec(#[from] crate::codec::CodecError),
+    Codec(#[from] tidegate_cache_tiers::CodecError),
     /// Redis could not be reached, or refused.
     #[cfg(feature = "redis")]
     #[error(transparent)]

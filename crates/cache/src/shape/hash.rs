@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use super::error::ShapeError;
 use super::store::{Bound, Kind, bounded, common};
-use crate::codec::{Codec, versioned};
-use crate::key::Key;
+use tidegate_cache_tiers::{Codec, Key, codec::versioned};
 
 /// Maximum number of fields of a hash by default.
 const LIMIT: usize = 1_000;

@@ -13,8 +13,7 @@ use quick_cache::sync::Cache;
 use super::error::ShapeError;
 use super::sorted::{Around, Position, SortedMembers, SortedRead, SortedWrite};
 use super::store::{Kind, Life, ShapeStore};
-use crate::key::Key;
-use crate::ttl::TtlClass;
+use tidegate_cache_tiers::{Key, TtlClass};
 use tidegate_clock::Clock;
 
 /// Distinct members that are counted exactly, before a sketch is used.

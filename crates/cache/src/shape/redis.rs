@@ -9,8 +9,7 @@ use tidegate_redis::{Arg, Client, Command, Error, Keyspace, Script, Value};
 use super::error::ShapeError;
 use super::sorted::{self, Around, Position, SortedRead, SortedWrite};
 use super::store::{Kind, Life, ShapeStore};
-use crate::key::Key;
-use crate::ttl::TtlClass;
+use tidegate_cache_tiers::{Key, TtlClass};
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new("shape write", include_str!("lua/write.lua")));
 

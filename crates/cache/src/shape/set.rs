@@ -2,7 +2,7 @@
 
 use super::error::ShapeError;
 use super::store::{Bound, Kind, bounded, common};
-use crate::key::Key;
+use tidegate_cache_tiers::Key;
 
 /// Maximum number of members of a set by default.
 const LIMIT: usize = 10_000;

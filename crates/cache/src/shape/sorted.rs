@@ -16,8 +16,8 @@ pub(super) use step::{Around, SortedRead, SortedWrite};
 
 use super::error::ShapeError;
 use super::store::{Bound, Kind, bounded, common};
-use crate::key::Key;
 use position::in_range;
+use tidegate_cache_tiers::Key;
 
 /// Default limit of a set.
 const LIMIT: usize = 10_000;

@@ -7,8 +7,7 @@ use async_trait::async_trait;
 
 use super::error::ShapeError;
 use super::sorted::{Around, Position, SortedRead, SortedWrite};
-use crate::key::Key;
-use crate::ttl::TtlClass;
+use tidegate_cache_tiers::{Key, TtlClass};
 
 /// Longest text of a field or member, in bytes.
 const LONGEST: usize = 512;
@@ -126,7 +125,7 @@ macro_rules! common {
         /// # Errors
         ///
         /// [`ShapeError`](crate::ShapeError) if Redis cannot be reached.
-        pub async fn ttl(&$self, key: &crate::key::Key) -> Result<Option<std::time::Duration>, crate::ShapeError> {
+        pub async fn ttl(&$self, key: &tidegate_cache_tiers::Key) -> Result<Option<std::time::Duration>, crate::ShapeError> {
             $self.$path.store.ttl($kind, key).await
         }
 
@@ -135,7 +134,7 @@ macro_rules! common {
         /// # Errors
         ///
         /// [`ShapeError`](crate::ShapeError) if Redis cannot be reached.
-        pub async fn delete(&$self, key: &crate::key::Key) -> Result<bool, crate::ShapeError> {
+        pub async fn delete(&$self, key: &tidegate_cache_tiers::Key) -> Result<bool, crate::ShapeError> {
             $self.$path.store.delete($kind, key).await
         }
     };

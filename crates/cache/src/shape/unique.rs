@@ -2,7 +2,7 @@
 
 use super::error::ShapeError;
 use super::store::{Bound, Kind, bounded, common};
-use crate::key::Key;
+use tidegate_cache_tiers::Key;
 
 /// Counts of distinct members per key of a class, such as visitors of a day, by `HyperLogLog`.
 ///

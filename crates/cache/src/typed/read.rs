@@ -7,14 +7,9 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::class::Count;
-use crate::event::Event;
-use crate::fill::{Fill, Known};
 use crate::handle::TypedCache;
-use crate::key::Key;
 use crate::load::Enough;
-use crate::read::{LoadError, Lookup, Read};
-use crate::slot::State;
+use tidegate_cache_tiers::{Event, Fill, Key, Known, LoadError, Lookup, Read, class::Count, slot::State};
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// The value under the key, if there is one to serve, in L1 or in L2.

@@ -2,15 +2,15 @@
 
 use futures_util::FutureExt;
 
-use crate::event::{Removal, Scope};
-use crate::fill::{Fill, Keep};
-use crate::form::pack;
-use crate::generation::Generation;
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::l2::{Mark, New};
-use crate::memory::Inserted;
-use crate::owed::Owed;
+use tidegate_cache_tiers::{
+    Fill, Key, Owed, Removal, Scope,
+    fill::Keep,
+    form::pack,
+    generation::Generation,
+    l2::{Mark, New},
+    memory::Inserted,
+};
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Stores a value in place of any other. Returns whether L1 kept it. The other value is gone

@@ -7,10 +7,8 @@ use std::{fs, io};
 use tokio::task::spawn_blocking;
 
 use super::file;
-use crate::key::Key;
-use crate::slot::State;
-use crate::text;
 use crate::tiered::TieredCache;
+use tidegate_cache_tiers::{Key, slot::State, text};
 
 /// First line of a snapshot: its kind and version.
 const HEADER: &str = "tidegate hot keys 1";
@@ -48,7 +46,7 @@ impl TieredCache {
         let mut keys: Vec<HotKey> = live
             .filter_map(|(key, slot)| {
                 let class = tiers.classes.by_id(slot.class)?.ttl.name().to_owned();
-                let heat = counts.get(&key.0.hash()).copied().unwrap_or_default();
+                let heat = counts.get(&key.text_hash()).copied().unwrap_or_default();
                 Some(HotKey { key, class, heat })
             })
             .collect();

@@ -10,11 +10,8 @@ use futures_util::future::BoxFuture;
 use super::handle::WarmUpHandle;
 use super::hot_keys::{HotKey, HotKeys};
 use super::run;
-use crate::fill::Fill;
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::read::Source;
-use crate::text;
+use tidegate_cache_tiers::{Fill, Key, Source, text};
 
 /// Maximum number of concurrent loads by default.
 const CONCURRENCY: usize = 8;

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::error::{FlushError, NotFlushed, WriteBehindError};
 use super::options::WriteBehindOptions;
 use super::turn::Turn;
-use crate::event::{Event, tell};
+use tidegate_cache_tiers::{Event, event::tell};
 
 /// How long to wait for another process that flushes, before the next check.
 const OTHERS: Duration = Duration::from_millis(50);

@@ -2,8 +2,7 @@
 
 use std::error::Error;
 
-use crate::key::Key;
-use crate::owed::Owed;
+use tidegate_cache_tiers::{Key, Owed};
 
 /// Reason why a write was not accepted, or the pending writes could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +46,7 @@ pub enum WriteBehindError {
     /// A value could not be encoded, or a pending one not decoded.
     #[cfg(feature = "redis")]
     #[error(transparent)]
-    Codec(#[from] crate::codec::CodecError),
+    Codec(#[from] tidegate_cache_tiers::CodecError),
     /// Redis failed. If [`may_have_run`](tidegate_redis::Error::may_have_run) is true, it is
     /// unknown whether the write was taken. A value can simply be written again. An increment would
     /// then count twice if it had been taken.

@@ -13,7 +13,7 @@ use super::options::WriteBehindOptions;
 use super::pending::{PendingIncrement, PendingIncrements};
 use super::sink::IncrementSink;
 use super::turn::Turn;
-use crate::key::Key;
+use tidegate_cache_tiers::Key;
 
 /// Counts that the store gets a moment later: views, likes, points. Cloning copies few pointers.
 ///

@@ -12,7 +12,7 @@ use super::error::{FlushError, WriteBehindError};
 use super::options::Room;
 use super::pending::{Oldest, PendingIncrement, PendingIncrements, PendingValues, Taken, TakenBatch};
 use super::sink::{Increment, IncrementBatch, ValueWrite};
-use crate::key::Key;
+use tidegate_cache_tiers::Key;
 
 /// Numbers that grow, also beyond those of processes that have ended: microseconds since 1970.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::Observer;
+use tidegate_cache_tiers::Observer;
 
 /// Maximum number of writes in one batch: about one millisecond of a Redis script.
 const LARGEST_BATCH: usize = 1_000;

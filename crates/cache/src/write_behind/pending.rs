@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::error::{FlushError, WriteBehindError};
 use super::sink::{IncrementBatch, ValueWrite};
-use crate::key::Key;
+use tidegate_cache_tiers::Key;
 
 /// An accepted write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,7 @@ use super::options::{Room, WriteBehindOptions};
 use super::pending::{Oldest, PendingIncrement, PendingIncrements, PendingValues, Taken, TakenBatch};
 use super::sink::{Increment, IncrementBatch, ValueWrite};
 use super::turn::Turn;
-use crate::codec::{Codec, CodecError, versioned};
-use crate::key::Key;
+use tidegate_cache_tiers::{Codec, CodecError, Key, codec::versioned};
 
 /// Maximum number of bytes of one step, unless a single value has more.
 const STEP: usize = 256 << 10;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::future::Future;
 
-use crate::key::Key;
+use tidegate_cache_tiers::Key;
 
 /// Writes values to the store.
 ///

@@ -14,12 +14,8 @@ use super::options::WriteBehindOptions;
 use super::pending::PendingValues;
 use super::sink::ValueSink;
 use super::turn::Turn;
-use crate::fill::Fill;
 use crate::handle::TypedCache;
-use crate::key::Key;
-use crate::owed::Owed;
-use crate::read::{LoadError, Read};
-use crate::tag::Tag;
+use tidegate_cache_tiers::{Fill, Key, LoadError, Owed, Read, Tag};
 
 type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 
@@ -120,7 +116,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
     #[cfg(feature = "redis")]
     pub fn on_redis(
         values: TypedCache<V>,
-        codec: impl crate::codec::Codec<V>,
+        codec: impl tidegate_cache_tiers::Codec<V>,
         sink: impl ValueSink<V>,
         client: &tidegate_redis::Client,
         keyspace: &tidegate_redis::Keyspace,

@@ -1,5 +1,7 @@
 //! The rules, their limits, and excesses over them.
 
+use std::fmt;
+
 /// A measure of the law, with its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
@@ -34,4 +36,34 @@ pub(super) struct Excess {
     pub(super) number: usize,
     /// Exact location and advice.
     pub(super) advice: String,
+}
+
+impl Rule {
+    /// Describes what the number counts.
+    fn what(self) -> String {
+        match self {
+            Self::Cycle => format!("modules in import cycles of more than {MAX_CYCLE}"),
+            Self::CrateLines => "thousand lines of non-test source".to_owned(),
+            Self::FileLines => "lines without a stated reason".to_owned(),
+            Self::CommentWidth => format!("comment lines wider than {MAX_COMMENT} columns"),
+        }
+    }
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} {}; {}", self.place, self.number, self.rule.what(), self.advice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excess_says_where_how_much_and_what_to_do() {
+        let excess =
+            Excess { rule: Rule::CommentWidth, place: "crates/a".into(), number: 7, advice: "wrap them".into() };
+        assert_eq!(excess.to_string(), "crates/a: 7 comment lines wider than 100 columns; wrap them");
+    }
 }
