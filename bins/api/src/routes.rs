@@ -86,24 +86,6 @@ where
     ))
 }
 
-/// Routes whose responses do not count for the service's health. The client controls the duration
-/// of an upload. Unauthenticated clients could hide an outage with requests to public routes.
-/// Logins could fake an outage, by clients that disconnect while a password is hashed, or by too
-/// many of them.
-pub(crate) const UNJUDGED: [&str; 11] = [
-    "/api/schedules/import",
-    "/",
-    "/api/session",
-    "/openapi.json",
-    "/dashboard/logout",
-    "/assets/{name}",
-    "/dashboard/",
-    "/dashboard/login",
-    "/dashboard/{*rest}",
-    "/api-test/performance",
-    "/api-test/queue",
-];
-
 /// The routes of the API, and the document that describes them.
 fn offered(app: &App, stop: CancellationToken) -> Router<App> {
     let routes = Routes::new(app);

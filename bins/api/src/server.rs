@@ -38,7 +38,7 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     let address = listener.local_addr()?;
     let serve = ServeSettings { tls: certificates.clone(), ..serve_settings(&settings) };
     let front = Front::new(&listener, serve).other(routes::of_a_start());
-    let Some(node) = Box::pin(waiting_start::start(settings, &routes::UNJUDGED, Some(front), &shutdown)).await? else {
+    let Some(node) = Box::pin(waiting_start::start(settings, Some(front), &shutdown)).await? else {
         return Ok(());
     };
     let node = Arc::new(node);

@@ -26,7 +26,7 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     let listener = listen(settings.worker_listen)?;
     let serve = serve_settings(&settings);
     let front = listener.as_ref().map(|listener| Front::new(listener, serve));
-    let Some(node) = Box::pin(waiting_start::start(settings, &[], front, &shutdown)).await? else { return Ok(()) };
+    let Some(node) = Box::pin(waiting_start::start(settings, front, &shutdown)).await? else { return Ok(()) };
     let node = Arc::new(node);
     let result = work(&node, listener, shutdown).await;
     // Also after an error: a node that was stopped properly needs no recovery at the next start.

@@ -123,7 +123,6 @@ pub enum LoadError<E> {
 /// sources. `?` in the loader wraps by itself.
 ///
 /// ```
-/// # use std::error::Error;
 /// # extern crate tidegate_cache_tiers as tidegate_cache;
 /// use std::error::Error;
 /// use std::sync::Arc;

@@ -16,7 +16,7 @@ pub(crate) mod ticks;
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tidegate_clock::Clock;
@@ -50,7 +50,7 @@ pub(crate) struct Inner {
     pub(crate) slow_call: Duration,
     pub(crate) slow_kinds: [Duration; Kind::ALL.len()],
     pub(crate) health: HealthConfig,
-    pub(crate) unjudged: Vec<String>,
+    pub(crate) unjudged: RwLock<Vec<String>>,
     pub(crate) endpoints: Catalog<Endpoint>,
     pub(crate) operations: Catalog<Operation>,
     pub(crate) meters: Catalog<Meter>,
@@ -85,10 +85,17 @@ impl Registry {
     pub fn endpoint(&self, method: &str, route: &str) -> Arc<Endpoint> {
         let method = known_method(method);
         let make = |route: &str| {
-            let is_judged = !self.inner.unjudged.iter().any(|unjudged| unjudged == route);
+            let unjudged = self.inner.unjudged.read().unwrap_or_else(PoisonError::into_inner);
+            let is_judged = !unjudged.iter().any(|unjudged| unjudged == route);
             Endpoint::new(method, route, is_judged, Arc::clone(&self.inner.layout), self.elapsed())
         };
         self.inner.endpoints.resolve(method, route, make)
+    }
+
+    /// Leaves a route template out of health, as [`RegistryBuilder::unjudged`](crate::RegistryBuilder::unjudged) does, for routers
+    /// that are built after the registry. Call it before the first request to the route.
+    pub fn leave_unjudged(&self, route: impl Into<String>) {
+        self.inner.unjudged.write().unwrap_or_else(PoisonError::into_inner).push(route.into());
     }
 
     /// The recorder of requests that matched no route.

@@ -23,6 +23,8 @@ pub(crate) struct Operation {
     answers: BTreeMap<u16, Value>,
     /// An upload may take long as long as it makes progress. It checks that itself.
     pub(super) is_unhurried: bool,
+    /// The responses of its path do not count for the service's health.
+    pub(super) is_unjudged: bool,
 }
 
 /// Creates a GET at `path`. `id` is unique: code generators derive function names from it.
@@ -45,7 +47,7 @@ pub(crate) fn delete(id: &'static str, path: &'static str, circle: Circle, summa
 impl Operation {
     fn new(id: &'static str, method: Method, path: &'static str, circle: Circle, summary: &'static str) -> Self {
         let (parameters, answers) = (Vec::new(), BTreeMap::new());
-        Self { id, method, path, circle, summary, parameters, body: None, answers, is_unhurried: false }
+        Self { id, method, path, circle, summary, parameters, body: None, answers, is_unhurried: false, is_unjudged: false }
     }
 
     pub(crate) fn part(self, name: &str, schema: Value, example: impl Into<Value>) -> Self {
@@ -99,6 +101,13 @@ impl Operation {
         let content = Value::Object(content.collect::<Map<_, _>>());
         self.is_unhurried = true;
         self.sends(true, content)
+    }
+
+    /// Leaves all responses of its path out of the service's health: the client controls their
+    /// duration, or anyone may cause them.
+    pub(crate) fn unjudged(mut self) -> Self {
+        self.is_unjudged = true;
+        self
     }
 
     fn sends(mut self, is_required: bool, content: Value) -> Self {

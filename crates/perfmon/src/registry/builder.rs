@@ -186,7 +186,7 @@ impl RegistryBuilder {
             slow_call: self.slow_call,
             slow_kinds: self.slow_kinds,
             health: self.health,
-            unjudged: self.unjudged,
+            unjudged: self.unjudged.into(),
             endpoints: Catalog::new(self.cap),
             operations: Catalog::new(self.cap),
             meters: Catalog::new(self.meters),

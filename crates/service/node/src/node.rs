@@ -88,17 +88,14 @@ impl Node {
     /// [`StartError`] if the data directory or a file in it can't be used, or Redis can't. Nothing
     /// is written to the directory then.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        Self::start_telling(settings, &[], |_| {}).await
+        Self::start_telling(settings, |_| {}).await
     }
 
-    /// Like [`start`](Self::start). Calls `waits` with each server before it connects to it. The
-    /// routes `unjudged` do not count for health, and neither do probes.
+    /// Like [`start`](Self::start). Calls `waits` with each server before it connects to it.
     pub(crate) async fn start_telling(
         settings: Settings,
-        unjudged: &[&str],
         waits: impl Fn(WaitsFor) + Send,
     ) -> Result<Self, StartError> {
-        let unjudged = probes::PATHS.iter().chain(unjudged).copied();
         let background = CancellationToken::new();
         // If the start fails, everything that it has started ends.
         let unfinished = background.clone().drop_guard();
@@ -109,7 +106,7 @@ impl Node {
             }
             None => None,
         };
-        let (registry, slow_log) = tidegate_telemetry::registry(&settings.performance, unjudged);
+        let (registry, slow_log) = tidegate_telemetry::registry(&settings.performance, probes::PATHS);
         let cache_watch = Arc::new(CacheWatch::new(&registry, redis.is_some()));
         let make_cache = |database: &str| {
             let cache = TieredCache::builder()

@@ -86,9 +86,6 @@ impl<'a> Front<'a> {
 /// probes: `/livez` with 200, the others with 503 and the reason. Answers begin when the first
 /// attempt has failed or has taken 5 seconds. Earlier connections are kept for the node.
 ///
-/// The routes `unjudged` do not count for health: their times depend on their clients, or
-/// unauthenticated clients may call them.
-///
 /// Returns `None` if `shutdown` is cancelled first.
 ///
 /// # Errors
@@ -96,19 +93,18 @@ impl<'a> Front<'a> {
 /// [`StartError`] for a cause that waiting does not fix, such as a refused password.
 pub async fn start(
     settings: Settings,
-    unjudged: &[&str],
     front: Option<Front<'_>>,
     shutdown: &CancellationToken,
 ) -> Result<Option<Node>, StartError> {
     if settings.redis.is_none() && settings.database.is_none() {
-        return Box::pin(Node::start_telling(settings, unjudged, |_| {})).await.map(Some);
+        return Box::pin(Node::start_telling(settings, |_| {})).await.map(Some);
     }
     let reason = Reason::default();
     let ending = Ending::default();
     let must_wait = CancellationToken::new();
     let answering = front.map(|front| answer(front, &reason, &must_wait, &ending)).transpose()?;
     let started =
-        shutdown.run_until_cancelled(Box::pin(wait(settings, unjudged, &reason, &must_wait))).await.transpose();
+        shutdown.run_until_cancelled(Box::pin(wait(settings, &reason, &must_wait))).await.transpose();
     ending.stop.cancel();
     let ended = async {
         if let Some(answering) = answering
@@ -167,14 +163,13 @@ fn answer(
 
 async fn wait(
     settings: Settings,
-    unjudged: &[&str],
     reason: &Reason,
     must_wait: &CancellationToken,
 ) -> Result<Node, StartError> {
     let complaints = Seldom::new(COMPLAINT);
     let mut secrets = SecretWatch::new(&settings, None);
     loop {
-        let error = match Node::start_telling(settings.clone(), unjudged, |server| reason.set(server)).await {
+        let error = match Node::start_telling(settings.clone(), |server| reason.set(server)).await {
             Err(error) if error.is_transient() => error,
             started => return started,
         };

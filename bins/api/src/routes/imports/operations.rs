@@ -23,6 +23,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
                 "Uploads a file of schedules, which a job imports",
             )
             .repeatable("The same request, sent again, answers with the same import; its file is not read.")
+            .unjudged()
             .upload(&[("text/csv", CSV), ("application/x-ndjson", NDJSON)])
             .accepted(of_response::<Accepted<'_>>()),
             create,

@@ -17,6 +17,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         .schema("Session", of_response::<SessionView<'_>>())
         .add(
             post("beginSession", PATH, Circle::Public, "Logs a user in: the answer sets the cookie of a session")
+                .unjudged()
                 .body(login, example)
                 .created(named("Session"))
                 .fails(401, "There is no user of that tenant with that e-mail and password.")
