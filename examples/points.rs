@@ -146,7 +146,7 @@ impl Shop {
     async fn post(&self, batch: &mut Vec<Earning>) {
         let entries: Vec<_> = batch.iter().map(|earning| earning.entry.clone()).collect();
         let results = self.ledger.post_all(&entries).await;
-        let dropped = self.balances.cache().invalidate_keys(batch.iter().map(|earning| &earning.balance)).await;
+        let dropped = self.balances.cache().remove_many(batch.iter().map(|earning| &earning.balance)).await;
         for (earning, result) in batch.drain(..).zip(results) {
             let result = match &dropped {
                 Ok(_) => result.map(|balances| balances.to).map_err(Refused::from),
@@ -187,7 +187,7 @@ async fn balance(State(shop): State<Shop>, Path(user): Path<String>, RawQuery(qu
     if query.as_deref() != Some("cache=off") {
         let (ledger, name) = (shop.ledger.clone(), account.clone());
         let load = async move || ledger.account(&name).await.map(|found| Fill::found(found.map(|it| it.balance)));
-        let read = shop.balances.get_or_load(&key_of(&account)?, load).await;
+        let read = shop.balances.fetch(&key_of(&account)?, load).await;
         let read =
             read.map_err(|it| Refused(StatusCode::SERVICE_UNAVAILABLE, it.source().unwrap_or(&it).to_string()))?;
         // If another request began the load, that was perhaps before this user's last write.

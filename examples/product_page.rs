@@ -132,7 +132,7 @@ impl Shop {
 
     async fn read(&self, id: i64) -> Result<Read<Option<Page>>, Refused> {
         let shop = self.clone();
-        let read = self.pages.get_or_load(&key_of(id)?, async move || shop.load(id).await.map(Fill::new)).await;
+        let read = self.pages.fetch(&key_of(id)?, async move || shop.load(id).await.map(Fill::new)).await;
         read.map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.source().unwrap_or(&error).to_string()))
     }
 

@@ -45,17 +45,17 @@ fn hits(criterion: &mut Criterion) {
 
     let ours = filled(|_| Vec::new());
     bench("tidegate get", &|index| {
-        black_box(ours.get_local(&keys[index]).into_value().expect("all keys are held"));
+        black_box(ours.peek(&keys[index]).into_value().expect("all keys are held"));
     });
-    bench("tidegate get_or_load", &|index| {
+    bench("tidegate fetch", &|index| {
         let load = async || Ok::<_, Infallible>(Fill::new([0; 256]));
-        let read = ours.get_or_load(&keys[index], load).now_or_never();
+        let read = ours.fetch(&keys[index], load).now_or_never();
         black_box(read.expect("a hit is ready").is_ok());
     });
 
     let tagged = filled(|number| vec![Tag::of(["tenant", &(number % 1000).to_string()]), Tag::new("schedules")]);
     bench("tidegate get, two tags", &|index| {
-        black_box(tagged.get_local(&keys[index]).into_value().expect("all keys are held"));
+        black_box(tagged.peek(&keys[index]).into_value().expect("all keys are held"));
     });
 
     let room = usize::try_from(CAPACITY).expect("fits");
@@ -63,7 +63,7 @@ fn hits(criterion: &mut Criterion) {
     let restless = TtlClass::new("restless", hour).sliding(hour * 24).refresh_ahead(hour / 12).early_refresh(100);
     let prolonged = filled_in(restless.jitter(10), |_| Vec::new());
     bench("tidegate get, sliding and refreshed ahead", &|index| {
-        black_box(prolonged.get_local(&keys[index]).into_value().expect("all keys are held"));
+        black_box(prolonged.peek(&keys[index]).into_value().expect("all keys are held"));
     });
 
     let bare = quick_cache::sync::Cache::<String, Arc<Value>, _, RandomState>::with(
@@ -172,7 +172,7 @@ fn filled_in(class: TtlClass, tags: impl Fn(u32) -> Vec<Tag>) -> TypedCache<Valu
     let cache = TieredCache::builder().capacity(Capacity::Entries(CAPACITY)).build().typed(class);
     for number in 0..KEYS {
         // With one tier the call completes at once.
-        let set = cache.set(&key(number), Fill::new([0; 256]).tags(tags(number))).now_or_never();
+        let set = cache.put(&key(number), Fill::new([0; 256]).tags(tags(number))).now_or_never();
         assert_eq!(set, Some(true), "there is room");
     }
     cache

@@ -40,11 +40,11 @@ fn main() {
         println!("| {KEYS} keys | one by one | in a batch | ratio | quartiles |");
         println!("|---|---|---|---|---|");
         for tags in [0, 2] {
-            bench.compare(&format!("set, {tags} tags"), || bench.set_each(tags), || bench.set_many(tags)).await;
+            bench.compare(&format!("set, {tags} tags"), || bench.set_each(tags), || bench.put_many(tags)).await;
             bench.compare(&format!("get, {tags} tags"), || bench.get_each(), || bench.get_many()).await;
             bench.compare(&format!("get or load, {tags} tags"), || bench.get_each(), || bench.load_many()).await;
         }
-        let forget = async || drop(bench.values.cache().invalidate_keys(&bench.keys).await);
+        let forget = async || drop(bench.values.cache().remove_many(&bench.keys).await);
         bench.compare("invalidate", || bench.invalidate_each(), forget).await;
     });
 }
@@ -77,18 +77,18 @@ impl Bench {
 
     async fn set_each(&self, tags: usize) {
         for key in &self.keys {
-            self.values.set(key, Self::fill(tags)).await;
+            self.values.put(key, Self::fill(tags)).await;
         }
     }
 
-    async fn set_many(&self, tags: usize) {
-        self.values.set_many(self.keys.iter().map(|key| (key, Self::fill(tags)))).await;
+    async fn put_many(&self, tags: usize) {
+        self.values.put_many(self.keys.iter().map(|key| (key, Self::fill(tags)))).await;
     }
 
     async fn get_each(&self) {
         for key in &self.keys {
             let load = async || Ok::<_, Infallible>(Self::fill(0));
-            self.values.get_or_load(key, load).await.expect("a value");
+            self.values.fetch(key, load).await.expect("a value");
         }
     }
 
@@ -99,13 +99,13 @@ impl Bench {
 
     async fn load_many(&self) {
         let load = async |_| Ok::<_, Infallible>(Vec::<(Key, Fill<Vec<u8>>)>::new());
-        let reads = self.values.get_or_load_many(&self.keys, load).await;
+        let reads = self.values.fetch_many(&self.keys, load).await;
         assert!(reads.into_iter().all(|read| matches!(read, Ok(Some(_)))), "L2 has all of them");
     }
 
     async fn invalidate_each(&self) {
         for key in &self.keys {
-            self.values.cache().invalidate_key(key).await.expect("told");
+            self.values.cache().remove(key).await.expect("told");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Hits in L2 compared with the bare client's `GET` of as many bytes, on one server, in turns.
 //!
-//! A hit in L2 is a `get_or_load` without a value in L1. Values in L1 are too old after a
+//! A hit in L2 is a `fetch` without a value in L1. Values in L1 are too old after a
 //! millisecond, and every task has its own keys, enough of them to come back later than that. The
 //! call enters a flight, queries Redis for the value, compares epoch and class with the recent
 //! replies of Redis, decodes, and fills L1. The bare client, fred, does nothing but `GET`. Both
@@ -88,7 +88,7 @@ async fn compare<V: Clone + Send + Sync + 'static>(
 ) {
     let keys: Arc<[Key]> = (0..KEYS).map(|index| key(name, index)).collect();
     for keys in keys.chunks(BATCH) {
-        ours.set_many(keys.iter().map(|key| (key, Fill::new(value.clone())))).await;
+        ours.put_many(keys.iter().map(|key| (key, Fill::new(value.clone())))).await;
     }
     for key in keys.iter() {
         bare.set::<(), _, _>(key.as_str(), vec![7_u8; 256].as_slice(), None, None, false).await.expect("stored");
@@ -108,7 +108,7 @@ async fn compare<V: Clone + Send + Sync + 'static>(
         let get = move |index: usize| {
             let (cache, keys) = (cache.clone(), Arc::clone(&keys));
             async move {
-                let read = cache.get_or_load(&keys[index], async || Err::<Fill<V>, _>("L2 has nothing")).await;
+                let read = cache.fetch(&keys[index], async || Err::<Fill<V>, _>("L2 has nothing")).await;
                 assert_eq!(read.expect("a value").source, Source::Shared, "L1 keeps nothing");
             }
         };

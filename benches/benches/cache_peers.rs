@@ -43,25 +43,24 @@ fn main() {
     };
 
     let plain = filled(|_| Vec::new());
-    let get = |index: usize| drop(black_box(plain.get_local(&keys[index]).into_value().expect("all keys are held")));
-    let get_or_load = |index: usize| {
+    let get = |index: usize| drop(black_box(plain.peek(&keys[index]).into_value().expect("all keys are held")));
+    let fetch = |index: usize| {
         let load = async || Ok::<_, Infallible>(Fill::new([0; 256]));
-        let read = plain.get_or_load(&keys[index], load).now_or_never();
+        let read = plain.fetch(&keys[index], load).now_or_never();
         drop(black_box(read.expect("a hit is ready").expect("no load fails")));
     };
     let tagged = filled(|number| vec![Tag::of(["tenant", &(number % 1000).to_string()]), Tag::new("schedules")]);
-    let get_tagged =
-        |index: usize| drop(black_box(tagged.get_local(&keys[index]).into_value().expect("all keys are held")));
+    let get_tagged = |index: usize| drop(black_box(tagged.peek(&keys[index]).into_value().expect("all keys are held")));
 
     let quick = quick(foldhash::fast::RandomState::default(), &texts);
     let quick = |index: usize| drop(black_box(quick.get(texts[index].as_str()).expect("all keys are held")));
     compare("get, beside quick_cache", &get, &quick);
-    compare("get_or_load, beside quick_cache", &get_or_load, &quick);
+    compare("fetch, beside quick_cache", &fetch, &quick);
 
     let moka = moka(moka::sync::Cache::builder(), &texts);
     let moka = |index: usize| drop(black_box(moka.get(texts[index].as_str()).expect("all keys are held")));
     compare("get, beside moka", &get, &moka);
-    compare("get_or_load, beside moka", &get_or_load, &moka);
+    compare("fetch, beside moka", &fetch, &moka);
     let expiring = self::moka(moka::sync::Cache::builder().time_to_live(Duration::from_secs(7200)), &texts);
     let expiring = |index: usize| drop(black_box(expiring.get(texts[index].as_str()).expect("all keys are held")));
     compare("get, beside moka with a time to live", &get, &expiring);
@@ -78,7 +77,7 @@ fn filled(tags: impl Fn(u32) -> Vec<Tag>) -> TypedCache<Value> {
     let cache = TieredCache::builder().capacity(Capacity::Entries(CAPACITY)).build().typed(TtlClass::COMPUTATION);
     for number in 0..KEYS {
         // With one tier the call completes at once.
-        let set = cache.set(&key(number), Fill::new([0; 256]).tags(tags(number))).now_or_never();
+        let set = cache.put(&key(number), Fill::new([0; 256]).tags(tags(number))).now_or_never();
         assert_eq!(set, Some(true), "there is room");
     }
     cache

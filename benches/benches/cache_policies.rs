@@ -52,7 +52,7 @@ fn ours(trace: &Trace) -> f64 {
     let key = |number: u32| Key::builder("trace").part(number).build().expect("a good key");
     // With one tier the call completes at once.
     let set = |cache: &mut TypedCache<()>, number| {
-        cache.set(&key(number), Fill::new(())).now_or_never().expect("one tier");
+        cache.put(&key(number), Fill::new(())).now_or_never().expect("one tier");
     };
-    trace.hit_ratio(cache, |cache, number| cache.get_local(&key(number)).into_value().is_some(), set)
+    trace.hit_ratio(cache, |cache, number| cache.peek(&key(number)).into_value().is_some(), set)
 }

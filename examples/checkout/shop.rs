@@ -121,7 +121,7 @@ impl Shop {
     pub(crate) async fn balance(&self, user: &str) -> Result<u64, Refused> {
         let (ledger, account) = (self.ledger.clone(), account_of(user));
         let load = async move || ledger.account(&account).await.map(|found| Fill::found(found.map(|it| it.balance)));
-        let read = self.balances.get_or_load(&key_of(user)?, load).await;
+        let read = self.balances.fetch(&key_of(user)?, load).await;
         let read = read
             .map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.source().unwrap_or(&error).to_string()))?;
         let balance = match read.source {

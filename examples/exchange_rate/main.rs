@@ -131,7 +131,7 @@ async fn rate(State(exchange): State<Exchange>, codes: Codes, query: Parameters)
     let key = Key::builder("rate").part(&from).part(&to).build();
     let key = key.map_err(|error| unprocessable(error.to_string()))?;
     let load = async move || service.rate(&from, &to).await.map(Fill::new);
-    let rate = exchange.rates.get_or_load(&key, load).await?.value;
+    let rate = exchange.rates.fetch(&key, load).await?.value;
     let age_ms = now_ms().saturating_sub(rate.fetched_at_ms);
     let mut answer = json!({
         "pair": pair,

@@ -59,7 +59,7 @@ pub trait Codec<V>: Send + Sync + 'static {
     /// # Errors
     ///
     /// The value cannot be encoded. A loaded value then stays in L1 only, and a value that was
-    /// `set` is not kept at all.
+    /// `put` is not kept at all.
     fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError>;
 
     /// Like [`encode`](Self::encode), for values that are bytes and can be shared, not copied.

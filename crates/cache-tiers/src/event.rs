@@ -196,7 +196,7 @@ pub enum Scope<'a> {
     /// One key.
     Key(&'a Key),
     /// One key, whose value counts as stale from now on
-    /// (`TieredCache::expire_key`).
+    /// (`TieredCache::expire`).
     Expired(&'a Key),
     /// All entries with this tag.
     Tag(&'a Tag),

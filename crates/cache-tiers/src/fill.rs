@@ -149,7 +149,7 @@ impl<V> From<V> for Fill<V> {
 }
 
 /// A value that L1 still holds, given to the loader that is to replace it
-/// (`TypedCache::get_or_revalidate`).
+/// (`TypedCache::fetch_or_revalidate`).
 #[derive(Debug)]
 pub struct Known<V> {
     value: Arc<V>,

@@ -36,7 +36,7 @@ impl<V> Lookup<V> {
     }
 }
 
-/// Result of `TypedCache::get_or_load`.
+/// Result of `TypedCache::fetch`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Read<V> {

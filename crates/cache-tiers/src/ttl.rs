@@ -171,7 +171,7 @@ impl TtlClass {
     ///
     /// Each read draws for itself, so usually one of many processes refreshes a value before any of
     /// them misses it. It costs nothing until 16 load times before the end. For values from L2 the
-    /// last load of the class counts. Values that were `set` are not
+    /// last load of the class counts. Values that were `put` are not
     /// refreshed.
     #[must_use]
     pub const fn early_refresh(mut self, beta_percent: u16) -> Self {

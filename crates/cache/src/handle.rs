@@ -12,8 +12,8 @@ use tidegate_cache_tiers::{class::Class, form::Form};
 ///
 /// # Batches
 ///
-/// Many keys in one call: [`TypedCache::get_many`], [`TypedCache::get_or_load_many`],
-/// [`TypedCache::set_many`] and [`TieredCache::invalidate_keys`]. One loader call loads all missing
+/// Many keys in one call: [`TypedCache::get_many`], [`TypedCache::fetch_many`],
+/// [`TypedCache::put_many`] and [`TieredCache::remove_many`]. One loader call loads all missing
 /// keys, and a thousand keys cost L2 a few round trips.
 ///
 /// ```
@@ -31,7 +31,7 @@ use tidegate_cache_tiers::{class::Class, form::Form};
 ///     let rows = missing.into_iter().take(1).map(|key| (key, Fill::new("Bob".to_owned())));
 ///     Ok::<_, std::io::Error>(rows.collect::<Vec<_>>())
 /// };
-/// let reads = users.get_or_load_many(&keys, load).await;
+/// let reads = users.fetch_many(&keys, load).await;
 /// let reads = reads.into_iter().collect::<Result<Vec<_>, _>>()?;
 /// assert_eq!(*reads[0].as_ref().expect("held").value, "Ada");
 /// assert_eq!(*reads[1].as_ref().expect("loaded").value, "Bob");

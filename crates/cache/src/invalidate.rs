@@ -36,7 +36,7 @@ impl TieredCache {
     /// # Errors
     ///
     /// Those of [`invalidate`](Self::invalidate).
-    pub async fn invalidate_key(&self, key: &Key) -> Result<bool, Owed> {
+    pub async fn remove(&self, key: &Key) -> Result<bool, Owed> {
         Ok(self.invalidate_scopes(&[Scope::Key(key)]).await? > 0)
     }
 
@@ -45,7 +45,7 @@ impl TieredCache {
     /// # Errors
     ///
     /// Those of [`invalidate`](Self::invalidate).
-    pub async fn invalidate_keys<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<usize, Owed> {
+    pub async fn remove_many<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<usize, Owed> {
         let scopes: Vec<Scope<'_>> = keys.into_iter().map(Scope::Key).collect();
         self.invalidate_scopes(&scopes).await
     }
@@ -57,7 +57,7 @@ impl TieredCache {
     /// ([`TtlClass::grace`](crate::TtlClass::grace)), which begins now: during the load, as the
     /// [`soft_timeout`](crate::TtlClass::soft_timeout) says, and when the load fails. Use it for a
     /// source that changed if an old value is better than none. Otherwise
-    /// [invalidate](Self::invalidate_key) the key. A load that began earlier does not make the old
+    /// [remove](Self::remove) the key. A load that began earlier does not make the old
     /// value fresh again, because it fills nothing. Without a grace this is an invalidation.
     ///
     /// This process keeps what it holds in L1, even if L2 does not hold it. If L2 holds another
@@ -67,16 +67,16 @@ impl TieredCache {
     /// # Errors
     ///
     /// As [`invalidate`](Self::invalidate).
-    pub async fn expire_key(&self, key: &Key) -> Result<bool, Owed> {
+    pub async fn expire(&self, key: &Key) -> Result<bool, Owed> {
         Ok(self.invalidate_scopes(&[Scope::Expired(key)]).await? > 0)
     }
 
-    /// Like [`expire_key`](Self::expire_key), for several keys. Returns how many were live in L1.
+    /// Like [`expire`](Self::expire), for several keys. Returns how many were live in L1.
     ///
     /// # Errors
     ///
     /// As [`invalidate`](Self::invalidate).
-    pub async fn expire_keys<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<usize, Owed> {
+    pub async fn expire_many<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<usize, Owed> {
         let scopes: Vec<Scope<'_>> = keys.into_iter().map(Scope::Expired).collect();
         self.invalidate_scopes(&scopes).await
     }

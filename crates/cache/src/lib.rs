@@ -18,7 +18,7 @@
 //!
 //! let tag = tenant.clone();
 //! let load = async move || Ok::<_, std::io::Error>(Fill::new("from SQL".to_owned()).tag(tag));
-//! let read = schedules.get_or_load(&key, load).await?;
+//! let read = schedules.fetch(&key, load).await?;
 //! assert_eq!(*read.value, "from SQL");
 //!
 //! cache.invalidate(&Touched::new().tag(&tenant)).await?; // after the commit of a write

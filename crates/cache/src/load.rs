@@ -53,7 +53,7 @@ impl Enough {
 }
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// The slow path of `get_or_load`. Joins or starts a load, within a reader's time-out.
+    /// The slow path of `fetch`. Joins or starts a load, within a reader's time-out.
     pub(crate) async fn load<E, F, Fut>(&self, key: &Key, enough: Enough, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,

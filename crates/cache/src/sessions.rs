@@ -166,7 +166,7 @@ impl CacheSessions {
             }
             Err::<Fill<Held>, _>(Missing::Absent)
         };
-        match self.sessions.get_or_load(key, missing).await {
+        match self.sessions.fetch(key, missing).await {
             Ok(read) => Ok(Some(read.value).filter(|held| !held.is_over(self.wall_time()))),
             Err(LoadError::Loader(missing)) => match *missing {
                 Missing::Absent => Ok(None),
@@ -190,7 +190,7 @@ impl CacheSessions {
     /// session that it does not take is in no tier.
     async fn put_in_both(&self, key: &Key, fill: Fill<Held>) -> session_store::Result<()> {
         let tiers = &self.sessions.cache.tiers;
-        let Some(l2) = &tiers.l2 else { return room(self.sessions.set(key, fill).await) };
+        let Some(l2) = &tiers.l2 else { return room(self.sessions.put(key, fill).await) };
         let (fill, new, mark) = self.packed(l2, key, fill)?;
         let since = tiers.fence.now();
         match l2.put_unless(key, new, ENDING).boxed().await {
@@ -224,7 +224,7 @@ impl CacheSessions {
             self.sessions.set_in_l1(key, since, fill, Some(mark));
             return told.map_err(|Untold| unreachable("the end of the session could not be stored in"));
         }
-        room(self.sessions.set(key, fill).await)
+        room(self.sessions.put(key, fill).await)
     }
 
     /// Returns the same for both tiers.

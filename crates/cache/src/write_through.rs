@@ -133,7 +133,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             Err(_) => {
                 drop(under_way);
                 // If L2 cannot be notified of it, the invalidation is owed.
-                let _ = self.cache.invalidate_key(key).await;
+                let _ = self.cache.remove(key).await;
                 Err(WriteError::Panicked)
             }
         }
@@ -145,7 +145,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         if fill.keep != Keep::Value {
             drop(under_way);
             // If L2 cannot be notified, the invalidation is owed.
-            let _ = self.cache.invalidate_key(key).await;
+            let _ = self.cache.remove(key).await;
             return false;
         }
         if let Some(l2) = &self.cache.tiers.l2 {
@@ -165,7 +165,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             // old would also reach this process.
             drop(under_way);
             // If L2 cannot be notified, the invalidation is owed.
-            let _ = self.cache.invalidate_key(key).await;
+            let _ = self.cache.remove(key).await;
             return false;
         }
         under_way.end(pack(fill, self.form.weigh), None)

@@ -46,7 +46,7 @@ fn entries_never_exceed_the_capacity_and_all_memory_is_freed() {
         let cache = TieredCache::builder().capacity(Capacity::Entries(capacity)).build();
         let values = cache.typed::<Counted>(TtlClass::API);
         for index in 0..5000 {
-            now(values.set(&key(index), Counted::new(&alive)));
+            now(values.put(&key(index), Counted::new(&alive)));
             assert!(l1(&cache).entries.unwrap() <= capacity.max(1));
         }
         assert!(alive.load(Ordering::SeqCst) <= i64::try_from(capacity.max(1)).unwrap());
@@ -64,7 +64,7 @@ fn the_capacity_changes_while_entries_are_cached() {
     let alive = Arc::new(AtomicI64::new(0));
     let cache = TieredCache::builder().capacity(Capacity::Entries(1000)).build();
     let values = cache.typed::<Counted>(TtlClass::API);
-    let fill = || (0..5000).for_each(|index| _ = now(values.set(&key(index), Counted::new(&alive))));
+    let fill = || (0..5000).for_each(|index| _ = now(values.put(&key(index), Counted::new(&alive))));
     fill();
     let held = |alive: &AtomicI64| u64::try_from(alive.load(Ordering::SeqCst)).unwrap();
     assert!((900..=1000).contains(&held(&alive)));
@@ -92,7 +92,7 @@ fn reusing_one_key_holds_one_value() {
     let cache = TieredCache::builder().build();
     let values = cache.typed::<Counted>(TtlClass::API);
     for version in 0..10_000 {
-        now(values.set(&key(1), Fill::new(Counted::new(&alive)).tag(Tag::new(version))));
+        now(values.put(&key(1), Fill::new(Counted::new(&alive)).tag(Tag::new(version))));
         assert_eq!(alive.load(Ordering::SeqCst), 1);
     }
     assert_eq!((l1(&cache).entries.unwrap(), l1(&cache).weight.unwrap(), l1(&cache).evictions.unwrap()), (1, 1, 0));
@@ -104,9 +104,9 @@ proptest! {
         let cache = TieredCache::builder().capacity(Capacity::Bytes(200_000)).build();
         let texts = cache.typed::<Vec<u8>>(TtlClass::API).weigh(Vec::len);
         for (index, size) in sizes {
-            let stored = now(texts.set(&key(index), vec![0; size]));
+            let stored = now(texts.put(&key(index), vec![0; size]));
             prop_assert!(stored);
-            prop_assert_eq!(texts.get_local(&key(index)).into_value().map(|value| value.len()), Some(size));
+            prop_assert_eq!(texts.peek(&key(index)).into_value().map(|value| value.len()), Some(size));
             let l1 = l1(&cache);
             prop_assert!(l1.weight <= l1.capacity && l1.capacity <= Some(200_000));
             prop_assert!(l1.weight >= Some(size as u64));
@@ -118,9 +118,9 @@ proptest! {
 fn a_value_that_is_too_big_is_refused_and_removes_its_predecessor() {
     let cache = TieredCache::builder().capacity(Capacity::Bytes(100_000)).build();
     let texts = cache.typed::<Vec<u8>>(TtlClass::API).weigh(Vec::len);
-    assert!(now(texts.set(&key(1), vec![1; 10])));
-    assert!(!now(texts.set(&key(1), vec![2; 200_000])));
-    assert_eq!(texts.get_local(&key(1)), Lookup::Miss);
+    assert!(now(texts.put(&key(1), vec![1; 10])));
+    assert!(!now(texts.put(&key(1), vec![2; 200_000])));
+    assert_eq!(texts.peek(&key(1)), Lookup::Miss);
     assert_eq!(l1(&cache).weight.unwrap(), 0);
 }
 
@@ -129,15 +129,15 @@ fn a_sweep_removes_only_expired_and_invalidated_entries() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).build();
     let (api, schedule) = (cache.typed::<u32>(TtlClass::API), cache.typed::<u32>(TtlClass::COMPUTATION));
-    now(api.set(&key(0), 0));
-    now(schedule.set(&key(1), Fill::new(1).tag(Tag::new("t"))));
-    now(schedule.set(&key(2), 2));
+    now(api.put(&key(0), 0));
+    now(schedule.put(&key(1), Fill::new(1).tag(Tag::new("t"))));
+    now(schedule.put(&key(2), 2));
     assert_eq!(cache.sweep(), 0);
     clock.advance(Duration::from_secs(300));
     assert_eq!((cache.sweep(), l1(&cache).entries.unwrap()), (1, 2));
     now(cache.invalidate_tag(&Tag::new("t"))).unwrap();
     assert_eq!((cache.sweep(), l1(&cache).entries.unwrap()), (1, 1));
-    assert_eq!(schedule.get_local(&key(2)), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(schedule.peek(&key(2)), Lookup::Fresh(Arc::new(2)));
 }
 
 #[test]
@@ -145,9 +145,9 @@ fn a_read_that_finds_a_dead_entry_removes_it() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).build();
     let api = cache.typed::<u32>(TtlClass::API);
-    now(api.set(&key(0), 0));
+    now(api.put(&key(0), 0));
     clock.advance(Duration::from_secs(300));
-    assert_eq!((api.get_local(&key(0)), l1(&cache).entries.unwrap()), (Lookup::Miss, 0));
+    assert_eq!((api.peek(&key(0)), l1(&cache).entries.unwrap()), (Lookup::Miss, 0));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn the_sweeper_frees_space_without_a_call() {
     let cache = TieredCache::builder().sweep_every(Duration::from_secs(3600)).build();
     let api = cache.typed::<u32>(TtlClass::API);
     for index in 0..100 {
-        now(api.set(&key(index), 0));
+        now(api.put(&key(index), 0));
     }
     now(cache.clear()).unwrap();
     while l1(&cache).entries.unwrap() > 0 {
@@ -165,7 +165,7 @@ fn the_sweeper_frees_space_without_a_call() {
     // And by its interval.
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).sweep_every(Duration::ZERO).build();
-    now(cache.typed::<u32>(TtlClass::API).set(&key(0), 0));
+    now(cache.typed::<u32>(TtlClass::API).put(&key(0), 0));
     clock.advance(Duration::from_secs(300));
     while l1(&cache).entries.unwrap() > 0 {
         std::thread::yield_now();

@@ -74,7 +74,7 @@ impl Churn {
         let (new, nth) = (Counted::new(&self.alive, 64 + draw % 256), self.nth);
         match draw / 100_000 % 16 {
             0..6 => {
-                values.set(&key, Fill::new(new).tag(Tag::new(draw % 1000))).await;
+                values.put(&key, Fill::new(new).tag(Tag::new(draw % 1000))).await;
             }
             6..12 => {
                 // A tag that no other entry ever carries, and one that all of them do.
@@ -82,11 +82,11 @@ impl Churn {
                     let anew = || Fill::new(new).tag(Tag::new(nth));
                     Ok::<_, Infallible>(known.map_or_else(anew, Known::still_holds).tag(Tag::new("all")))
                 };
-                values.get_or_revalidate(&key, load).await.unwrap();
+                values.fetch_or_revalidate(&key, load).await.unwrap();
             }
             12 => drop(values.remove(&key).await.unwrap()),
             13 => self.cache.invalidate_tag(&Tag::new(draw % 1000)).await.unwrap(),
-            _ => drop(values.get_local(&key)),
+            _ => drop(values.peek(&key)),
         }
         if nth.is_multiple_of(self.entries) {
             self.cache.sweep();

@@ -54,14 +54,14 @@ impl Scene {
                 resume.notified().await;
                 Ok::<_, Infallible>(Fill::new(value).tag(Self::tag()))
             };
-            cache.get_or_load(&Self::key(), load).await.unwrap()
+            cache.fetch(&Self::key(), load).await.unwrap()
         })
     }
 
     async fn quick_read(&self) -> Read<u32> {
         let row = Arc::clone(&self.row);
         let load = async move || Ok::<_, Infallible>(Fill::new(row.load(Ordering::SeqCst)).tag(Self::tag()));
-        self.cache.get_or_load(&Self::key(), load).await.unwrap()
+        self.cache.fetch(&Self::key(), load).await.unwrap()
     }
 }
 
@@ -76,7 +76,7 @@ async fn race(invalidate: fn(&TieredCache)) {
     scene.resume.notify_one();
     let old = slow.await.unwrap();
     assert_eq!((*old.value, old.stored, old.fresh_for.is_zero()), (1, false, true));
-    assert_eq!(scene.cache.get_local(&Scene::key()), Lookup::Miss);
+    assert_eq!(scene.cache.peek(&Scene::key()), Lookup::Miss);
     let new = scene.quick_read().await;
     assert_eq!((*new.value, new.source, new.stored), (2, Source::Loaded, true));
 
@@ -95,17 +95,17 @@ async fn race(invalidate: fn(&TieredCache)) {
     scene.resume.notify_one();
     assert_eq!(*slow.await.unwrap().value, 1);
     assert_eq!(*next.await.unwrap().value, 2);
-    assert_eq!(scene.cache.get_local(&Scene::key()), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(scene.cache.peek(&Scene::key()), Lookup::Fresh(Arc::new(2)));
 }
 
 #[tokio::test]
 async fn by_key() {
-    race(|cache| assert!(!now(cache.invalidate_key(&Scene::key())).unwrap())).await;
+    race(|cache| assert!(!now(cache.remove(&Scene::key())).unwrap())).await;
 }
 
 #[tokio::test]
 async fn by_several_keys() {
-    race(|cache| assert_eq!(now(cache.invalidate_keys([&Scene::key()])).unwrap(), 0)).await;
+    race(|cache| assert_eq!(now(cache.remove_many([&Scene::key()])).unwrap(), 0)).await;
 }
 
 #[tokio::test]
@@ -129,12 +129,12 @@ async fn by_pattern_within_a_class() {
     let cache = TieredCache::builder().build();
     let (schedules, answers) = (cache.typed::<u32>(SCHEDULE), cache.typed::<u32>(TtlClass::API));
     let other = Key::builder("schedule").part("list").build().unwrap();
-    now(schedules.set(&Scene::key(), 1));
-    now(answers.set(&other, 2));
+    now(schedules.put(&Scene::key(), 1));
+    now(answers.put(&other, 2));
     assert_eq!(now(cache.invalidate_pattern_of("unknown", &pattern())).unwrap(), 0);
     assert_eq!(now(cache.invalidate_pattern_of("schedule", &pattern())).unwrap(), 1);
-    assert_eq!(schedules.get_local(&Scene::key()), Lookup::Miss);
-    assert_eq!(answers.get_local(&other), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(schedules.peek(&Scene::key()), Lookup::Miss);
+    assert_eq!(answers.peek(&other), Lookup::Fresh(Arc::new(2)));
 }
 
 #[tokio::test]
@@ -217,10 +217,10 @@ async fn a_value_set_meanwhile_is_not_overwritten() {
     let scene = Scene::new();
     let slow = scene.slow_read();
     scene.read.notified().await;
-    assert!(now(scene.cache.set(&Scene::key(), 5)));
+    assert!(now(scene.cache.put(&Scene::key(), 5)));
     scene.resume.notify_one();
     assert!(!slow.await.unwrap().stored);
-    assert_eq!(scene.cache.get_local(&Scene::key()), Lookup::Fresh(Arc::new(5)));
+    assert_eq!(scene.cache.peek(&Scene::key()), Lookup::Fresh(Arc::new(5)));
 }
 
 /// Guards against a write-through that is refused and leaves the value it was to replace.
@@ -228,7 +228,7 @@ async fn a_value_set_meanwhile_is_not_overwritten() {
 fn a_set_overtaken_by_an_invalidation_removes_its_predecessor() {
     let cache = TieredCache::builder().build();
     let schedules = cache.typed::<u32>(SCHEDULE);
-    assert!(now(cache.typed::<u32>(TtlClass::API).set(&Scene::key(), 1)));
+    assert!(now(cache.typed::<u32>(TtlClass::API).put(&Scene::key(), 1)));
     // The weighing runs between the moment from which the value counts and the moment at which it
     // is stored.
     thread_local!(static CACHE: std::cell::RefCell<Option<TieredCache>> = const { std::cell::RefCell::new(None) });
@@ -239,8 +239,8 @@ fn a_set_overtaken_by_an_invalidation_removes_its_predecessor() {
             4
         })
     });
-    assert!(!now(overtaken.set(&Scene::key(), 2)));
-    assert_eq!(overtaken.get_local(&Scene::key()), Lookup::Miss);
+    assert!(!now(overtaken.put(&Scene::key(), 2)));
+    assert_eq!(overtaken.peek(&Scene::key()), Lookup::Miss);
 }
 
 #[tokio::test]
@@ -263,13 +263,13 @@ async fn one_tag_of_several_is_enough_and_other_entries_stay() {
     let key = |index: u32| Key::builder("k").part(index).build().unwrap();
     for index in 0..100 {
         let tags = [Tag::new(index), Tag::of(["parity", if index % 2 == 0 { "even" } else { "odd" }])];
-        now(numbers.set(&key(index), Fill::new(index).tags(tags)));
+        now(numbers.put(&key(index), Fill::new(index).tags(tags)));
     }
     now(cache.invalidate_tag(&Tag::of(["parity", "odd"]))).unwrap();
     now(cache.invalidate_tag(&Tag::new(4))).unwrap();
     for index in 0..100 {
         let expected = index % 2 == 0 && index != 4;
-        assert_eq!(numbers.get_local(&key(index)) != Lookup::Miss, expected, "{index}");
+        assert_eq!(numbers.peek(&key(index)) != Lookup::Miss, expected, "{index}");
     }
 }
 
@@ -285,8 +285,8 @@ async fn with_many_writers_and_readers_no_read_returns_an_older_value() {
             2 => drop(now(cache.invalidate_pattern(&pattern)).unwrap()),
             3 => drop(["schedule", "api"].map(|class| now(cache.invalidate_class(class)).unwrap())),
             4 => drop(["schedule", "api"].map(|class| now(cache.invalidate_pattern_of(class, &pattern)).unwrap())),
-            5 => drop(now(scene.cache.set(&Scene::key(), Fill::new(version).tag(Scene::tag())))),
-            _ => drop(now(cache.invalidate_key(&Scene::key())).unwrap()),
+            5 => drop(now(scene.cache.put(&Scene::key(), Fill::new(version).tag(Scene::tag())))),
+            _ => drop(now(cache.remove(&Scene::key())).unwrap()),
         }
     }
     let scene = Scene::new();
@@ -316,7 +316,7 @@ async fn with_many_writers_and_readers_no_read_returns_an_older_value() {
                         tokio::task::yield_now().await;
                         Ok::<_, Infallible>(Fill::new(value).tag(Scene::tag()))
                     };
-                    let read = cache.get_or_load(&Scene::key(), load).await.unwrap();
+                    let read = cache.fetch(&Scene::key(), load).await.unwrap();
                     assert!(*read.value >= least, "read {} after write {least}", read.value);
                     tokio::task::yield_now().await;
                 }
@@ -339,7 +339,7 @@ fn a_pattern_over_many_entries_lets_others_run_and_is_carried_through() {
         let cache = TieredCache::builder().build();
         let values = cache.typed::<u32>(TtlClass::API);
         for index in 0..5_000_u32 {
-            now(values.set(&Key::builder("k").part(index).part("a".repeat(100)).build().unwrap(), index));
+            now(values.put(&Key::builder("k").part(index).part("a".repeat(100)).build().unwrap(), index));
         }
         cache
     };
@@ -379,7 +379,7 @@ async fn a_pattern_whose_caller_leaves_lets_others_run_to_its_end() {
     let cache = TieredCache::builder().build();
     let values = cache.typed::<u32>(TtlClass::API);
     for index in 0..5_000_u32 {
-        now(values.set(&Key::builder("k").part(index).build().unwrap(), index));
+        now(values.put(&Key::builder("k").part(index).build().unwrap(), index));
     }
     let entries = || cache.stats().tiers[0].entries.unwrap();
     let pattern = Pattern::parse("k:*").unwrap();

@@ -65,7 +65,7 @@ async fn ten_thousand_callers_on_a_cold_key_make_one_load() {
                 gate.pass().await;
                 Ok::<_, Infallible>(Fill::new(7))
             };
-            cache.get_or_load(&key(), load).await.unwrap()
+            cache.fetch(&key(), load).await.unwrap()
         });
     }
     joined(&cache, 9_999).await;
@@ -88,7 +88,7 @@ async fn the_first_caller_may_leave_and_all_others_are_served() {
                 gate.pass().await;
                 Ok::<_, Infallible>(Fill::new(value))
             };
-            cache.get_or_load(&key(), load).await
+            cache.fetch(&key(), load).await
         })
     };
     let first = call(1);
@@ -116,10 +116,10 @@ async fn a_load_slower_than_every_caller_still_fills_the_cache() {
             Ok::<_, Infallible>(Fill::new(7))
         };
         let (slow, limit) = (key(), Duration::from_millis(100));
-        assert!(tokio::time::timeout(limit, cache.get_or_load(&slow, load)).await.is_err());
+        assert!(tokio::time::timeout(limit, cache.fetch(&slow, load)).await.is_err());
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(7)));
+    assert_eq!(cache.peek(&key()), Lookup::Fresh(Arc::new(7)));
     assert_eq!(starts.load(Ordering::SeqCst), 1);
 }
 
@@ -133,7 +133,7 @@ async fn two_callers(ending: fn() -> Result<Fill<u32>, &'static str>) -> [LoadEr
                 gate.pass().await;
                 ending()
             };
-            cache.get_or_load(&key(), load).await.unwrap_err()
+            cache.fetch(&key(), load).await.unwrap_err()
         })
     };
     let callers = [call(), call()];
@@ -143,7 +143,7 @@ async fn two_callers(ending: fn() -> Result<Fill<u32>, &'static str>) -> [LoadEr
     let answers = [first.await.unwrap(), second.await.unwrap()];
 
     // The failure is not remembered: the next caller loads.
-    let read = cache.get_or_load(&key(), async || Ok::<_, &str>(Fill::new(3))).await.unwrap();
+    let read = cache.fetch(&key(), async || Ok::<_, &str>(Fill::new(3))).await.unwrap();
     assert_eq!((*read.value, read.source), (3, Source::Loaded));
     assert_eq!(cache.cache().stats().classes[0].load_failures, 1);
     answers
@@ -166,10 +166,10 @@ async fn a_panic_wakes_every_waiter() {
 async fn a_panic_in_the_call_of_the_loader_or_in_weighing_is_caught() {
     let cache = cache();
     let no_future = || -> std::future::Ready<Result<Fill<u32>, Infallible>> { panic!("before the first poll") };
-    assert!(matches!(cache.get_or_load(&key(), no_future).await, Err(LoadError::Panicked)));
+    assert!(matches!(cache.fetch(&key(), no_future).await, Err(LoadError::Panicked)));
     let cache = cache.weigh(|_| panic!("in weighing"));
     let load = async || Ok::<_, Infallible>(Fill::new(1));
-    assert!(matches!(cache.get_or_load(&key(), load).await, Err(LoadError::Panicked)));
+    assert!(matches!(cache.fetch(&key(), load).await, Err(LoadError::Panicked)));
 }
 
 #[test]
@@ -183,13 +183,12 @@ fn the_shutdown_of_the_loaders_runtime_wakes_waiters_on_other_runtimes() {
             passed.pass().await;
             Ok::<_, Infallible>(Fill::new(1))
         };
-        remote.get_or_load(&key(), load).await
+        remote.fetch(&key(), load).await
     });
     waiting.block_on(async {
         gate.started.notified().await;
         let (cache, watched, there) = (cache.clone(), cache.clone(), key());
-        let waiter =
-            tokio::spawn(async move { cache.get_or_load(&there, async || Ok::<_, Infallible>(Fill::new(2))).await });
+        let waiter = tokio::spawn(async move { cache.fetch(&there, async || Ok::<_, Infallible>(Fill::new(2))).await });
         joined(&watched, 1).await;
         loading.shutdown_background();
         assert!(matches!(waiter.await.unwrap(), Err(LoadError::Aborted)));
@@ -201,9 +200,9 @@ fn without_a_runtime_hits_are_served_and_loads_are_refused() {
     use futures_util::FutureExt;
     let cache = cache();
     let load = async || Ok::<_, Infallible>(Fill::new(2));
-    assert!(matches!(cache.get_or_load(&key(), load).now_or_never(), Some(Err(LoadError::NoRuntime))));
-    now(cache.set(&key(), 1));
-    let read = cache.get_or_load(&key(), load).now_or_never().unwrap().unwrap();
+    assert!(matches!(cache.fetch(&key(), load).now_or_never(), Some(Err(LoadError::NoRuntime))));
+    now(cache.put(&key(), 1));
+    let read = cache.fetch(&key(), load).now_or_never().unwrap().unwrap();
     assert_eq!((*read.value, read.source), (1, Source::Hit));
 }
 
@@ -219,14 +218,14 @@ async fn callers_with_different_error_types_load_side_by_side_and_each_kind_once
                 gate_a.pass().await;
                 Ok::<_, String>(Fill::new(1))
             };
-            *of_text.get_or_load(&key(), load).await.unwrap().value
+            *of_text.fetch(&key(), load).await.unwrap().value
         });
         callers.spawn(async move {
             let load = async move || {
                 gate_b.pass().await;
                 Ok::<_, u8>(Fill::new(1))
             };
-            *of_number.get_or_load(&key(), load).await.unwrap().value
+            *of_number.fetch(&key(), load).await.unwrap().value
         });
     }
     joined(&cache, 18).await;
@@ -246,7 +245,7 @@ struct Meddler(OnceLock<TypedCache<u32>>);
 impl Observer for Meddler {
     fn on(&self, event: &Event<'_>) {
         if let (Event::Lookup { .. }, Some(cache)) = (event, self.0.get()) {
-            now(cache.set(&key(), 7));
+            now(cache.put(&key(), 7));
         }
     }
 }
@@ -256,7 +255,7 @@ async fn a_value_stored_between_miss_and_load_makes_the_load_unnecessary() {
     let meddler = Arc::new(Meddler::default());
     let cache = TieredCache::builder().observer(meddler.clone()).build().typed::<u32>(TtlClass::DEFAULT);
     assert!(meddler.0.set(cache.clone()).is_ok());
-    let read = cache.get_or_load(&key(), async || Ok::<_, Infallible>(Fill::new(1))).await.unwrap();
+    let read = cache.fetch(&key(), async || Ok::<_, Infallible>(Fill::new(1))).await.unwrap();
     assert_eq!((*read.value, read.source), (7, Source::Collapsed));
     assert_eq!(cache.cache().stats().classes[0].loads, 0);
 }

@@ -30,7 +30,7 @@ impl Scene {
         let clock = ManualClock::new();
         let cache = TieredCache::builder().clock(clock.clone()).build().typed(CLASS);
         let key = Key::builder("reviews").part(1).build().unwrap();
-        now(cache.set(&key, 1));
+        now(cache.put(&key, 1));
         clock.advance(Duration::from_secs(60));
         Self { clock, cache, key, loads: Arc::default() }
     }
@@ -41,7 +41,7 @@ impl Scene {
             loads.fetch_add(1, Ordering::SeqCst);
             loaded.map(Fill::new)
         };
-        let read = self.cache.get_or_load(&self.key, load).await;
+        let read = self.cache.fetch(&self.key, load).await;
         for _ in 0..3 {
             tokio::task::yield_now().await;
         }
@@ -74,12 +74,12 @@ async fn many_stale_readers_make_one_refresh_and_none_waits_for_it() {
             gate.notified().await;
             Ok::<_, &str>(Fill::new(2))
         };
-        let read = scene.cache.get_or_load(&scene.key, load).await.unwrap();
+        let read = scene.cache.fetch(&scene.key, load).await.unwrap();
         assert_eq!((*read.value, read.source), (1, Source::Stale));
     }
     tokio::task::yield_now().await;
     gate.notify_one();
-    while scene.cache.get_local(&scene.key) != Lookup::Fresh(Arc::new(2)) {
+    while scene.cache.peek(&scene.key) != Lookup::Fresh(Arc::new(2)) {
         tokio::task::yield_now().await;
     }
     assert_eq!(starts.load(Ordering::SeqCst), 1);
@@ -97,7 +97,7 @@ async fn a_stale_value_is_served_while_the_loader_fails_and_the_loader_runs_once
     assert_eq!(scene.loads(), 2);
     scene.clock.advance(Duration::from_secs(1));
     scene.read(Ok(2)).await.unwrap();
-    assert_eq!(scene.cache.get_local(&scene.key), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(scene.cache.peek(&scene.key), Lookup::Fresh(Arc::new(2)));
     assert_eq!(scene.cache.cache().stats().classes[0].load_failures, 2);
 }
 
@@ -105,9 +105,9 @@ async fn a_stale_value_is_served_while_the_loader_fails_and_the_loader_runs_once
 async fn grace_ends() {
     let scene = Scene::stale();
     scene.clock.advance(Duration::from_secs(29));
-    assert_eq!(scene.cache.get_local(&scene.key), Lookup::Stale(Arc::new(1)));
+    assert_eq!(scene.cache.peek(&scene.key), Lookup::Stale(Arc::new(1)));
     scene.clock.advance(Duration::from_secs(1));
-    assert_eq!(scene.cache.get_local(&scene.key), Lookup::Miss);
+    assert_eq!(scene.cache.peek(&scene.key), Lookup::Miss);
     assert!(matches!(scene.read(Err("down")).await, Err(LoadError::Loader(error)) if *error == "down"));
 }
 
@@ -128,14 +128,14 @@ async fn a_refresh_overtaken_by_an_invalidation_brings_nothing_back() {
         resume.notified().await;
         Ok::<_, &str>(Fill::new(2))
     };
-    scene.cache.get_or_load(&scene.key, load).await.unwrap();
+    scene.cache.fetch(&scene.key, load).await.unwrap();
     started.notified().await;
     assert!(now(scene.cache.remove(&scene.key)).unwrap());
     gate.notify_one();
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(scene.cache.get_local(&scene.key), Lookup::Miss);
+    assert_eq!(scene.cache.peek(&scene.key), Lookup::Miss);
 }
 
 #[tokio::test]
@@ -143,9 +143,9 @@ async fn without_a_grace_nothing_stale_is_served() {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).build().typed::<u32>(TtlClass::API);
     let key = Key::builder("k").build().unwrap();
-    now(cache.set(&key, 1));
+    now(cache.put(&key, 1));
     clock.advance(Duration::from_secs(300));
-    assert_eq!(cache.get_local(&key), Lookup::Miss);
+    assert_eq!(cache.peek(&key), Lookup::Miss);
 }
 
 #[test]

@@ -18,11 +18,11 @@ fn a_hit_allocates_nothing() {
     let cache = TieredCache::builder().build();
     let texts = cache.typed::<String>(TtlClass::API);
     let key = Key::builder("k").part(1).build().unwrap();
-    now(texts.set(&key, Fill::new("value".to_owned()).tags([Tag::new("a"), Tag::new("b")])));
+    now(texts.put(&key, Fill::new("value".to_owned()).tags([Tag::new("a"), Tag::new("b")])));
     let load = async || Ok::<_, Infallible>(Fill::new("never".to_owned()));
     let read = || {
-        assert!(matches!(texts.get_local(&key), Lookup::Fresh(_)));
-        assert!(matches!(texts.get_or_load(&key, load).now_or_never(), Some(Ok(_))));
+        assert!(matches!(texts.peek(&key), Lookup::Fresh(_)));
+        assert!(matches!(texts.fetch(&key, load).now_or_never(), Some(Ok(_))));
     };
     read(); // the thread takes its place among the counters
     let allocations = measure(|| (0..1000).for_each(|_| read()));
@@ -38,7 +38,7 @@ fn handles_keys_and_futures_cross_threads() {
     assert::<(Key, Tag)>();
     let numbers = TieredCache::builder().build().typed::<u32>(TtlClass::API);
     let key = Key::builder("k").build().unwrap();
-    assert_send(numbers.get_or_load(&key, async || Ok::<_, Infallible>(Fill::new(1))));
+    assert_send(numbers.fetch(&key, async || Ok::<_, Infallible>(Fill::new(1))));
     fn _read(read: Read<u32>) -> impl Send + Sync {
         read
     }

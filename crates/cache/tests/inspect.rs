@@ -17,7 +17,7 @@ async fn filled(count: u32) -> (TieredCache, TypedCache<u32>, ManualClock) {
     let cache = TieredCache::builder().clock(clock.clone()).build();
     let things = cache.typed::<u32>(CLASS);
     for index in 0..count {
-        things.set(&key(index), index).await;
+        things.put(&key(index), index).await;
     }
     (cache, things, clock)
 }
@@ -50,7 +50,7 @@ async fn pages_contain_each_matching_entry_once_in_order() {
     let (cache, things, _) = filled(25).await;
     things.remove(&key(7)).await.unwrap();
     let other = Key::builder("other").part(1).build().unwrap();
-    things.set(&other, 1).await;
+    things.put(&other, 1).await;
     let pattern: Pattern = Key::builder("thing").part("t1").below().unwrap();
     let (mut seen, mut after) = (Vec::new(), None);
     loop {

@@ -61,7 +61,7 @@ async fn concurrent_loads_are_limited_and_all_of_them_run() {
                     crowd.visit().await;
                     value(index).await
                 };
-                assert_eq!(*cache.get_or_load(&key(index), load).await.unwrap().value, index);
+                assert_eq!(*cache.fetch(&key(index), load).await.unwrap().value, index);
             });
         }
         callers.join_all().await;
@@ -83,7 +83,7 @@ async fn waiting_loads_run_in_the_order_of_their_requests() {
                 order.lock().unwrap().push(index);
                 value(index).await
             };
-            cache.get_or_load(&key(index), load).await.unwrap();
+            cache.fetch(&key(index), load).await.unwrap();
         });
     }
     callers.join_all().await;
@@ -116,16 +116,16 @@ async fn a_load_that_gets_no_permit_in_time_is_refused_and_reported() {
             open.notified().await;
             value(0).await
         };
-        holder.get_or_load(&key(0), load).await
+        holder.fetch(&key(0), load).await
     });
     tokio::task::yield_now().await;
     let (one, other) = (key(1), key(1));
-    let (one, other) = tokio::join!(cache.get_or_load(&one, || value(1)), cache.get_or_load(&other, || value(2)));
+    let (one, other) = tokio::join!(cache.fetch(&one, || value(1)), cache.fetch(&other, || value(2)));
     assert!(matches!((one, other), (Err(LoadError::Refused), Err(LoadError::Refused))));
     assert_eq!(*listener.0.lock().unwrap(), ["default k:1 queued", "k:1 refused"]);
     gate.notify_one();
     holder.await.unwrap().unwrap();
-    assert_eq!(*cache.get_or_load(&key(1), || value(3)).await.unwrap().value, 3);
+    assert_eq!(*cache.fetch(&key(1), || value(3)).await.unwrap().value, 3);
     let stats = &cache.cache().stats().classes[0];
     assert_eq!((stats.queued_loads, stats.refused_loads, stats.loads), (1, 1, 2));
 }
@@ -136,11 +136,11 @@ async fn a_loader_that_fails_returns_its_permit() {
     let limited = TtlClass::new("limited", LONG).load_limit(Duration::from_millis(50));
     let limited = cache.cache().typed::<usize>(limited);
     let panics = async || -> Result<Fill<usize>, Infallible> { panic!("in a loader") };
-    assert!(matches!(cache.get_or_load(&key(1), panics).await, Err(LoadError::Panicked)));
-    assert!(cache.get_or_load(&key(2), async || Err::<Fill<usize>, _>("down")).await.is_err());
+    assert!(matches!(cache.fetch(&key(1), panics).await, Err(LoadError::Panicked)));
+    assert!(cache.fetch(&key(2), async || Err::<Fill<usize>, _>("down")).await.is_err());
     let hangs = || std::future::pending::<Result<Fill<usize>, Infallible>>();
-    assert!(matches!(limited.get_or_load(&key(3), hangs).await, Err(LoadError::CutOff)));
-    assert_eq!(*cache.get_or_load(&key(4), || value(4)).await.unwrap().value, 4);
+    assert!(matches!(limited.fetch(&key(3), hangs).await, Err(LoadError::CutOff)));
+    assert_eq!(*cache.fetch(&key(4), || value(4)).await.unwrap().value, 4);
 }
 
 /// Loads key `depth` by loading the one below it.
@@ -151,7 +151,7 @@ fn tower(cache: TypedCache<usize>, depth: usize) -> futures_util::future::BoxFut
             let below = if depth == 0 { 0 } else { tower(inner, depth - 1).await };
             value(below + 1).await
         };
-        *cache.get_or_load(&key(depth), load).await.unwrap().value
+        *cache.fetch(&key(depth), load).await.unwrap().value
     })
 }
 
@@ -174,15 +174,15 @@ async fn a_waiting_load_runs_at_once_when_the_holder_of_the_permit_waits_for_it(
             open.notified().await;
             // By now another caller's load of this key is in line for the permit that this one
             // holds.
-            let read = inner.get_or_load(&key(2), || value(99)).await.unwrap();
+            let read = inner.fetch(&key(2), || value(99)).await.unwrap();
             assert_eq!(read.source, Source::Collapsed);
             value(*read.value + 1).await
         };
-        *outer.get_or_load(&key(1), load).await.unwrap().value
+        *outer.fetch(&key(1), load).await.unwrap().value
     });
     started.notified().await;
     let waiting = cache.clone();
-    let in_line = tokio::spawn(async move { *waiting.get_or_load(&key(2), || value(1)).await.unwrap().value });
+    let in_line = tokio::spawn(async move { *waiting.fetch(&key(2), || value(1)).await.unwrap().value });
     while cache.cache().stats().classes[0].queued_loads == 0 {
         tokio::task::yield_now().await;
     }
@@ -210,11 +210,11 @@ async fn a_loader_that_waits_for_its_own_task_is_refused_in_the_end() {
     let cache = cache(1, Duration::from_secs(5));
     let inner = cache.clone();
     let load = async move || {
-        let hidden = tokio::spawn(async move { inner.get_or_load(&key(2), || value(2)).await });
+        let hidden = tokio::spawn(async move { inner.fetch(&key(2), || value(2)).await });
         assert!(matches!(hidden.await.unwrap(), Err(LoadError::Refused)));
         value(1).await
     };
-    assert_eq!(*cache.get_or_load(&key(1), load).await.unwrap().value, 1);
+    assert_eq!(*cache.fetch(&key(1), load).await.unwrap().value, 1);
 }
 
 #[tokio::test]
@@ -222,10 +222,10 @@ async fn a_loader_that_reads_its_own_key_gets_an_error() {
     let cache = cache(1, LONG);
     let inner = cache.clone();
     let load = async move || {
-        assert!(matches!(inner.get_or_load(&key(1), || value(2)).await, Err(LoadError::Circle)));
+        assert!(matches!(inner.fetch(&key(1), || value(2)).await, Err(LoadError::Circle)));
         value(1).await
     };
-    assert_eq!(*cache.get_or_load(&key(1), load).await.unwrap().value, 1);
+    assert_eq!(*cache.fetch(&key(1), load).await.unwrap().value, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -241,13 +241,13 @@ async fn loads_that_wait_for_each_other_get_an_error() {
                 let inner = cache.clone();
                 let load = async move || {
                     barrier.wait().await;
-                    match inner.get_or_load(&key((index + 1) % 4), || value(9)).await {
+                    match inner.fetch(&key((index + 1) % 4), || value(9)).await {
                         Ok(next) => value(*next.value + 1).await,
                         Err(LoadError::Circle) => value(0).await,
                         Err(other) => panic!("{other}"),
                     }
                 };
-                *cache.get_or_load(&key(index), load).await.unwrap().value
+                *cache.fetch(&key(index), load).await.unwrap().value
             });
         }
         let mut heights = callers.join_all().await;
@@ -259,14 +259,14 @@ async fn loads_that_wait_for_each_other_get_an_error() {
 #[tokio::test]
 async fn a_hit_needs_no_permit() {
     let cache = cache(1, Duration::ZERO);
-    cache.set(&key(2), 2).await;
+    cache.put(&key(2), 2).await;
     let inner = cache.clone();
     let load = async move || {
-        assert_eq!(inner.get_local(&key(2)), Lookup::Fresh(Arc::new(2)));
-        tokio::spawn(async move { inner.get_or_load(&key(2), || value(9)).await.unwrap() }).await.unwrap();
+        assert_eq!(inner.peek(&key(2)), Lookup::Fresh(Arc::new(2)));
+        tokio::spawn(async move { inner.fetch(&key(2), || value(9)).await.unwrap() }).await.unwrap();
         value(1).await
     };
-    assert_eq!(*cache.get_or_load(&key(1), load).await.unwrap().value, 1);
+    assert_eq!(*cache.fetch(&key(1), load).await.unwrap().value, 1);
 }
 
 #[tokio::test]
@@ -281,9 +281,9 @@ async fn handles_with_the_same_limit_of_loads_share_it() {
             started.notify_one();
             std::future::pending::<Result<Fill<usize>, Infallible>>().await
         };
-        first.get_or_load(&key(1), hold).await.map(|read| read.value)
+        first.fetch(&key(1), hold).await.map(|read| read.value)
     });
     begun.notified().await;
-    assert!(matches!(third.get_or_load(&key(2), || value(2)).await, Err(LoadError::Refused)));
+    assert!(matches!(third.fetch(&key(2), || value(2)).await, Err(LoadError::Refused)));
     holder.abort();
 }

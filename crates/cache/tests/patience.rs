@@ -39,7 +39,7 @@ async fn after(wait: Duration, value: u32) -> Result<Fill<u32>, &'static str> {
 fn stale(class: TtlClass) -> (ManualClock, TypedCache<u32>) {
     let clock = ManualClock::new();
     let cache = TieredCache::builder().clock(clock.clone()).build().typed(class);
-    now(cache.set(&key(), 1));
+    now(cache.put(&key(), 1));
     clock.advance(Duration::from_secs(60));
     (clock, cache)
 }
@@ -48,27 +48,27 @@ fn stale(class: TtlClass) -> (ManualClock, TypedCache<u32>) {
 async fn on_the_soft_timeout_stale_is_served_and_the_load_goes_on_and_fills() {
     let (_, cache) = stale(CLASS.soft_timeout(millis(50)));
     let started = Instant::now();
-    let read = cache.get_or_load(&key(), || after(millis(100), 2)).await.unwrap();
+    let read = cache.fetch(&key(), || after(millis(100), 2)).await.unwrap();
     assert_eq!((*read.value, read.source, started.elapsed()), (1, Source::Stale, millis(50)));
     // The others need not wait at all, because a load is in progress.
-    let read = cache.get_or_load(&key(), || after(millis(100), 3)).await.unwrap();
+    let read = cache.fetch(&key(), || after(millis(100), 3)).await.unwrap();
     assert_eq!((*read.value, read.source, started.elapsed()), (1, Source::Stale, millis(50)));
     sleep(millis(51)).await;
-    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(cache.peek(&key()), Lookup::Fresh(Arc::new(2)));
     assert_eq!(cache.cache().stats().classes[0].loads, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn within_the_soft_timeout_the_fresh_value_is_served() {
     let (_, cache) = stale(CLASS.soft_timeout(millis(50)));
-    let read = cache.get_or_load(&key(), || after(millis(49), 2)).await.unwrap();
+    let read = cache.fetch(&key(), || after(millis(49), 2)).await.unwrap();
     assert_eq!((*read.value, read.source, read.fresh_for), (2, Source::Loaded, Duration::from_secs(60)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_load_that_fails_within_the_soft_timeout_leaves_the_stale_value() {
     let (_, cache) = stale(CLASS.soft_timeout(millis(50)));
-    let read = cache.get_or_load(&key(), async || Err::<Fill<u32>, _>("down")).await.unwrap();
+    let read = cache.fetch(&key(), async || Err::<Fill<u32>, _>("down")).await.unwrap();
     assert_eq!((*read.value, read.source), (1, Source::Stale));
 }
 
@@ -76,13 +76,13 @@ async fn a_load_that_fails_within_the_soft_timeout_leaves_the_stale_value() {
 async fn a_value_invalidated_during_the_soft_timeout_is_not_replaced_by_an_older_one() {
     let (_, cache) = stale(CLASS.soft_timeout(millis(50)));
     let (reader, wanted) = (cache.clone(), key());
-    let read = tokio::spawn(async move { reader.get_or_load(&wanted, || after(millis(100), 2)).await });
+    let read = tokio::spawn(async move { reader.fetch(&wanted, || after(millis(100), 2)).await });
     sleep(millis(10)).await;
     now(cache.remove(&key())).unwrap();
     // It started before the invalidation, so it may have the old value. No later caller may.
     assert_eq!(*read.await.unwrap().unwrap().value, 1);
     sleep(millis(100)).await;
-    assert_eq!(cache.get_local(&key()), Lookup::Miss);
+    assert_eq!(cache.peek(&key()), Lookup::Miss);
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,12 +90,12 @@ async fn on_the_hard_timeout_the_caller_gets_an_error_and_the_load_fills() {
     let cache = TieredCache::builder().build().typed(CLASS.hard_timeout(millis(10)));
     let started = Instant::now();
     for round in 1..=5 {
-        let read = cache.get_or_load(&key(), || after(millis(100), 7)).await;
+        let read = cache.fetch(&key(), || after(millis(100), 7)).await;
         assert!(matches!(read, Err(LoadError::TimedOut)));
         assert_eq!(started.elapsed(), millis(10 * round));
     }
     sleep(millis(51)).await;
-    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(7)));
+    assert_eq!(cache.peek(&key()), Lookup::Fresh(Arc::new(7)));
     let stats = &cache.cache().stats().classes[0];
     assert_eq!((stats.loads, stats.timeouts, stats.collapsed, stats.load_failures), (1, 5, 4, 0));
 }
@@ -105,11 +105,11 @@ async fn callers_with_timeouts_of_10_ms_on_a_load_of_100_ms_and_the_cache_fills(
     let cache = TieredCache::builder().build().typed::<u32>(CLASS);
     for _ in 0..9 {
         let asked = key();
-        let read = cache.get_or_load(&asked, || after(millis(100), 7));
+        let read = cache.fetch(&asked, || after(millis(100), 7));
         assert!(tokio::time::timeout(millis(10), read).await.is_err());
     }
     sleep(millis(11)).await;
-    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(7)));
+    assert_eq!(cache.peek(&key()), Lookup::Fresh(Arc::new(7)));
     assert_eq!(cache.cache().stats().classes[0].loads, 1);
 }
 
@@ -134,13 +134,13 @@ async fn a_hung_loader_is_cut_off_and_the_next_caller_loads() {
     let cache = TieredCache::builder().observer(endings.clone()).build().typed::<u32>(SHORT);
     let hung = || pending::<Result<Fill<u32>, &str>>();
     let (first, second) = (key(), key());
-    let (first, second) = tokio::join!(cache.get_or_load(&first, hung), cache.get_or_load(&second, hung));
+    let (first, second) = tokio::join!(cache.fetch(&first, hung), cache.fetch(&second, hung));
     assert!(matches!((first, second), (Err(LoadError::CutOff), Err(LoadError::CutOff))));
     while endings.0.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
     assert_eq!(*endings.0.lock().unwrap(), [LoadResult::CutOff]);
-    let read = cache.get_or_load(&key(), async || Ok::<_, &str>(Fill::new(2))).await.unwrap();
+    let read = cache.fetch(&key(), async || Ok::<_, &str>(Fill::new(2))).await.unwrap();
     assert_eq!((*read.value, read.source), (2, Source::Loaded));
     assert_eq!(cache.cache().stats().classes[0].load_failures, 1);
 }
@@ -155,7 +155,7 @@ async fn a_hung_loader_that_an_invalidation_fenced_is_cut_off_too() {
             started.notify_one();
             pending::<Result<Fill<u32>, &str>>().await
         };
-        let caller = tokio::spawn(async move { caller.get_or_load(&key(), hung).await });
+        let caller = tokio::spawn(async move { caller.fetch(&key(), hung).await });
         begun.notified().await;
         match how {
             "key" => drop(now(cache.remove(&key())).unwrap()),
@@ -181,21 +181,21 @@ fn a_loader_that_blocks_its_thread_blocks_the_key_only_until_its_timeout() {
             blocked.recv().unwrap();
             Ok::<_, Infallible>(Fill::new(1))
         };
-        there.get_or_load(&key(), load).await
+        there.fetch(&key(), load).await
     });
     while cache.cache().stats().classes[0].loads == 0 {
         std::thread::yield_now();
     }
     waiting.block_on(async {
         let wanted = key();
-        let joined = cache.get_or_load(&wanted, async || Ok::<_, Infallible>(Fill::new(2))).await;
+        let joined = cache.fetch(&wanted, async || Ok::<_, Infallible>(Fill::new(2))).await;
         assert!(joined.is_err_and(|error| matches!(error, LoadError::CutOff)));
-        let own = cache.get_or_load(&wanted, async || Ok::<_, Infallible>(Fill::new(3))).await.unwrap();
+        let own = cache.fetch(&wanted, async || Ok::<_, Infallible>(Fill::new(3))).await.unwrap();
         assert_eq!((*own.value, own.source), (3, Source::Loaded));
     });
     release.send(()).unwrap();
     assert!(waiting.block_on(stuck).unwrap().is_err());
-    assert_eq!(cache.get_local(&key()), Lookup::Fresh(Arc::new(3)), "the value of the late load reaches no caller");
+    assert_eq!(cache.peek(&key()), Lookup::Fresh(Arc::new(3)), "the value of the late load reaches no caller");
 }
 
 #[tokio::test]
@@ -207,15 +207,15 @@ async fn a_refresh_that_hangs_leaves_the_stale_value_and_is_tried_again() {
         counted.fetch_add(1, Ordering::SeqCst);
         pending::<Result<Fill<u32>, &str>>().await
     };
-    assert_eq!(cache.get_or_load(&key(), hung).await.unwrap().source, Source::Stale);
+    assert_eq!(cache.fetch(&key(), hung).await.unwrap().source, Source::Stale);
     while cache.cache().stats().classes[0].load_failures == 0 {
         tokio::task::yield_now().await;
     }
     assert_eq!(starts.load(Ordering::SeqCst), 1);
     clock.advance(Duration::from_secs(1));
-    let read = cache.get_or_load(&key(), async || Ok::<_, &str>(Fill::new(2))).await.unwrap();
+    let read = cache.fetch(&key(), async || Ok::<_, &str>(Fill::new(2))).await.unwrap();
     assert_eq!(read.source, Source::Stale);
-    while cache.get_local(&key()) != Lookup::Fresh(Arc::new(2)) {
+    while cache.peek(&key()) != Lookup::Fresh(Arc::new(2)) {
         tokio::task::yield_now().await;
     }
 }

@@ -66,7 +66,7 @@ fn key(name: &str) -> Key {
 
 async fn load(pages: &TypedCache<&'static str>, name: &str) -> &'static str {
     let key = key(name);
-    let loaded = pages.get_or_load(&key, async || Ok::<_, Infallible>(Fill::new(here())));
+    let loaded = pages.fetch(&key, async || Ok::<_, Infallible>(Fill::new(here())));
     *loaded.await.expect("it loads").value
 }
 
@@ -74,7 +74,7 @@ async fn load_many(pages: &TypedCache<&'static str>, name: &str) -> &'static str
     let loader = async |keys: Vec<Key>| {
         Ok::<_, Infallible>(keys.into_iter().map(|key| (key, Fill::new(here()))).collect::<Vec<_>>())
     };
-    let loaded = pages.get_or_load_many([key(name)], loader).await;
+    let loaded = pages.fetch_many([key(name)], loader).await;
     let loaded = loaded.into_iter().next().expect("one for each key").expect("it loads");
     *loaded.expect("a value").value
 }

@@ -59,7 +59,7 @@ async fn hits(things: &TypedCache<usize>, reads: usize, zipf: &mut Zipf) -> usiz
     let mut hits = 0;
     for _ in 0..reads {
         let wanted = zipf.next();
-        let read = things.get_or_load(&key(wanted), async move || Ok::<_, Infallible>(Fill::new(wanted))).await;
+        let read = things.fetch(&key(wanted), async move || Ok::<_, Infallible>(Fill::new(wanted))).await;
         hits += usize::from(read.unwrap().source == Source::Hit);
     }
     hits
@@ -92,12 +92,12 @@ async fn a_restart_with_warm_up_has_nine_tenths_of_the_old_hits() {
 async fn the_hottest_come_first() {
     let things = process();
     for index in 0..1_000 {
-        things.set(&key(index), index).await;
+        things.put(&key(index), index).await;
     }
     for round in 0..6_400 {
-        assert!(things.get_local(&key(7)).into_value().is_some());
+        assert!(things.peek(&key(7)).into_value().is_some());
         if round % 4 == 0 {
-            assert!(things.get_local(&key(8)).into_value().is_some());
+            assert!(things.peek(&key(8)).into_value().is_some());
         }
     }
     let hot = things.cache().hot_keys(3);
@@ -110,7 +110,7 @@ async fn the_hottest_come_first() {
 #[tokio::test]
 async fn no_dead_key_is_hot() {
     let things = process();
-    things.set(&key(1), 1).await;
+    things.put(&key(1), 1).await;
     things.cache().invalidate_class(CLASS.name()).await.unwrap();
     assert!(things.cache().hot_keys(10).is_empty());
 }
@@ -151,7 +151,7 @@ async fn loads_are_bounded_in_order_and_stop_when_cancelled() {
 async fn each_key_is_reported_with_its_outcome() {
     let things = process();
     let calls = Arc::new(AtomicUsize::new(0));
-    things.set(&key(1), 1).await;
+    things.put(&key(1), 1).await;
     let other = things.cache().typed::<String>(CLASS);
     let counted = calls.clone();
     let fails = move |_: Key| {
@@ -166,7 +166,7 @@ async fn each_key_is_reported_with_its_outcome() {
     let done = warm_up.start(keys).wait().await;
     assert_eq!((done.present, done.failed, done.loaded, done.unknown), (1, 1, 1, 1));
     assert_eq!(calls.load(Ordering::SeqCst), 1);
-    assert_eq!(**other.get_local(&text).into_value().as_ref().unwrap(), "text:a");
+    assert_eq!(**other.peek(&text).into_value().as_ref().unwrap(), "text:a");
 }
 
 #[cfg(unix)]

@@ -69,29 +69,29 @@ async fn an_accepted_write_is_the_next_hit() {
         rows.write_through(&key(1), async move || row.raise(0, 0).await).await
     };
     assert!(written.unwrap().cached);
-    let read = rows.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new(0))).await.unwrap();
+    let read = rows.fetch(&key(1), async || Ok::<_, Infallible>(Fill::new(0))).await.unwrap();
     assert_eq!((*read.value, read.source), (1, Source::Hit));
 }
 
 #[tokio::test]
 async fn a_refused_write_leaves_the_cache_unchanged() {
     let rows = rows();
-    rows.set(&key(1), 7).await;
+    rows.put(&key(1), 7).await;
     for index in [1, 2] {
         let refused = rows.write_through(&key(index), async || Err::<Fill<u64>, _>("taken")).await;
         assert!(matches!(refused, Err(WriteError::Store("taken"))));
     }
-    assert_eq!(rows.get_local(&key(1)), Lookup::Fresh(Arc::new(7)));
-    assert_eq!(rows.get_local(&key(2)), Lookup::Miss);
+    assert_eq!(rows.peek(&key(1)), Lookup::Fresh(Arc::new(7)));
+    assert_eq!(rows.peek(&key(2)), Lookup::Miss);
     // It does not block later loads either.
-    let read = rows.get_or_load(&key(2), async || Ok::<_, Infallible>(Fill::new(8))).await.unwrap();
+    let read = rows.fetch(&key(2), async || Ok::<_, Infallible>(Fill::new(8))).await.unwrap();
     assert!(read.stored);
 }
 
 #[tokio::test]
 async fn a_write_continues_when_its_caller_leaves() {
     let (rows, gate) = (rows(), Arc::new(Semaphore::new(0)));
-    rows.set(&key(1), 1).await;
+    rows.put(&key(1), 1).await;
     let waiting = gate.clone();
     let write = async move || {
         waiting.acquire().await.unwrap().forget();
@@ -100,16 +100,16 @@ async fn a_write_continues_when_its_caller_leaves() {
     let left = tokio::time::timeout(Duration::from_millis(10), rows.write_through(&key(1), write)).await;
     assert!(left.is_err());
     gate.add_permits(1);
-    poll_until(SOON, async || (rows.get_local(&key(1)) == Lookup::Fresh(Arc::new(2))).then_some(())).await.unwrap();
+    poll_until(SOON, async || (rows.peek(&key(1)) == Lookup::Fresh(Arc::new(2))).then_some(())).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_panic_invalidates() {
     let rows = rows();
-    rows.set(&key(1), 1).await;
+    rows.put(&key(1), 1).await;
     let write = async || -> Result<Fill<u64>, Infallible> { panic!("as the test demands") };
     assert!(matches!(rows.write_through(&key(1), write).await, Err(WriteError::Panicked)));
-    assert_eq!(rows.get_local(&key(1)), Lookup::Miss);
+    assert_eq!(rows.peek(&key(1)), Lookup::Miss);
 }
 
 #[tokio::test]
@@ -121,13 +121,13 @@ async fn a_load_that_began_before_the_write_does_not_come_after_it() {
             waiting.acquire().await.unwrap().forget();
             Ok::<_, Infallible>(Fill::new(1))
         };
-        reader.get_or_load(&key(1), load).await.unwrap()
+        reader.fetch(&key(1), load).await.unwrap()
     });
     poll_until(SOON, async || (rows.cache().stats().classes[0].loads == 1).then_some(())).await.unwrap();
     assert!(rows.write_through(&key(1), async || Ok::<_, Infallible>(Fill::new(2))).await.unwrap().cached);
     gate.add_permits(1);
     assert!(!load.await.unwrap().stored);
-    assert_eq!(rows.get_local(&key(1)), Lookup::Fresh(Arc::new(2)));
+    assert_eq!(rows.peek(&key(1)), Lookup::Fresh(Arc::new(2)));
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn an_invalidation_during_the_write_is_obeyed() {
         }
         gate.add_permits(1);
         assert!(!write.await.unwrap().cached);
-        assert_eq!(rows.get_local(&key(1)), Lookup::Miss);
+        assert_eq!(rows.peek(&key(1)), Lookup::Miss);
     }
 }
 
@@ -165,7 +165,7 @@ async fn storm(nodes: &[TypedCache<u64>], index: u64, seed: u64) {
         let (before, after) = (turns % 7, turns / 7 % 7);
         tasks.spawn(async move {
             if task % 3 == 2 {
-                rows.get_or_load(&key(index), async move || row.read(after).await).await.unwrap();
+                rows.fetch(&key(index), async move || row.read(after).await).await.unwrap();
             } else {
                 rows.write_through(&key(index), async move || row.raise(before, after).await).await.unwrap();
             }
@@ -176,7 +176,7 @@ async fn storm(nodes: &[TypedCache<u64>], index: u64, seed: u64) {
         // An entry of L1 that another node's write made old goes with its notice.
         let is_right = async || {
             let (row, now) = (row.clone(), row.now());
-            let read = rows.get_or_load(&key(index), async move || row.read(0).await).await.unwrap();
+            let read = rows.fetch(&key(index), async move || row.read(0).await).await.unwrap();
             (*read.value == now).then_some(())
         };
         poll_until(SOON, is_right).await.unwrap_or_else(|_| panic!("seed {seed}: an old value stayed"));
@@ -189,7 +189,7 @@ async fn concurrent_writes_leave_no_older_value() {
     let mut kept = 0;
     for seed in 0..scale(3_000, 100_000) as u64 {
         storm(&node, 1, seed).await;
-        kept += u64::from(node[0].get_local(&key(1)).into_value().is_some());
+        kept += u64::from(node[0].peek(&key(1)).into_value().is_some());
         node[0].remove(&key(1)).await.unwrap();
     }
     assert!(kept > 0);
@@ -216,14 +216,14 @@ mod shared {
     async fn the_other_node_reads_the_written_value() {
         let server = RedisServer::start().await;
         let [one, other] = [node(&server.url()).await, node(&server.url()).await];
-        other.set(&key(1), 1).await;
+        other.put(&key(1), 1).await;
         assert!(one.write_through(&key(1), async || Ok::<_, Infallible>(Fill::new(2))).await.unwrap().cached);
-        let read = async || other.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new(0))).await.unwrap();
+        let read = async || other.fetch(&key(1), async || Ok::<_, Infallible>(Fill::new(0))).await.unwrap();
         let found = poll_until(SOON, async || Some(read().await).filter(|read| *read.value == 2)).await.unwrap();
         assert!(matches!(found.source, Source::Shared | Source::Hit), "{found:?}");
         let refused = one.write_through(&key(1), async || Err::<Fill<u64>, _>("taken")).await;
         assert!(matches!(refused, Err(WriteError::Store("taken"))));
-        assert_eq!((*read().await.value, one.get_local(&key(1))), (2, Lookup::Fresh(Arc::new(2))));
+        assert_eq!((*read().await.value, one.peek(&key(1))), (2, Lookup::Fresh(Arc::new(2))));
     }
 
     #[tokio::test]
@@ -241,15 +241,15 @@ mod shared {
     async fn a_write_while_redis_is_away_is_never_followed_by_the_old_value() {
         let mut server = RedisServer::start().await;
         let [one, other] = [node(&server.url()).await, node(&server.url()).await];
-        one.set(&key(1), 1).await;
+        one.put(&key(1), 1).await;
         server.kill9();
         let written = one.write_through(&key(1), async || Ok::<_, Infallible>(Fill::new(2))).await.unwrap();
         assert!(!written.cached);
-        let read = one.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new(2))).await.unwrap();
+        let read = one.fetch(&key(1), async || Ok::<_, Infallible>(Fill::new(2))).await.unwrap();
         assert_eq!(*read.value, 2);
         server.restart().await;
         poll_until(SOON, async || (one.cache().owed() == Some(0)).then_some(())).await.unwrap();
-        let read = other.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new(2))).await.unwrap();
+        let read = other.fetch(&key(1), async || Ok::<_, Infallible>(Fill::new(2))).await.unwrap();
         assert_eq!(*read.value, 2);
     }
 
@@ -278,15 +278,15 @@ mod shared {
         let [one, other] = [node(&server.url()).await, node(&server.url()).await];
         let alone = other.cache().typed::<u64>(CLASS);
         // In L2, and where no other process can see it.
-        one.set(&key(1), 1).await;
-        assert!(alone.set(&key(2), 1).await);
+        one.put(&key(1), 1).await;
+        assert!(alone.put(&key(2), 1).await);
         for index in [1, 2] {
             let write = async || Ok::<_, Infallible>(Fill::new(2));
             let written = one.cache().typed::<u64>(CLASS).write_through(&key(index), write).await.unwrap();
             assert!(!written.cached);
-            poll_until(SOON, async || (other.get_local(&key(index)) == Lookup::Miss).then_some(())).await.unwrap();
+            poll_until(SOON, async || (other.peek(&key(index)) == Lookup::Miss).then_some(())).await.unwrap();
             let load = async || Ok::<_, Infallible>(Fill::new(2));
-            assert_eq!(*other.get_or_load(&key(index), load).await.unwrap().value, 2);
+            assert_eq!(*other.fetch(&key(index), load).await.unwrap().value, 2);
         }
     }
 }

@@ -47,7 +47,18 @@ pub(crate) fn delete(id: &'static str, path: &'static str, circle: Circle, summa
 impl Operation {
     fn new(id: &'static str, method: Method, path: &'static str, circle: Circle, summary: &'static str) -> Self {
         let (parameters, answers) = (Vec::new(), BTreeMap::new());
-        Self { id, method, path, circle, summary, parameters, body: None, answers, is_unhurried: false, is_unjudged: false }
+        Self {
+            id,
+            method,
+            path,
+            circle,
+            summary,
+            parameters,
+            body: None,
+            answers,
+            is_unhurried: false,
+            is_unjudged: false,
+        }
     }
 
     pub(crate) fn part(self, name: &str, schema: Value, example: impl Into<Value>) -> Self {

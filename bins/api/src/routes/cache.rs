@@ -196,7 +196,7 @@ mod tests {
         let numbers = cache.typed::<usize>(TtlClass::API);
         for lookup in 0..100_usize {
             let key = Key::builder("n").part(lookup.saturating_sub(hits)).build().unwrap();
-            numbers.get_or_load(&key, async move || Ok::<_, std::io::Error>(Fill::new(lookup))).await.unwrap();
+            numbers.fetch(&key, async move || Ok::<_, std::io::Error>(Fill::new(lookup))).await.unwrap();
         }
         Class::of(cache.stats().classes.remove(0), low)
     }

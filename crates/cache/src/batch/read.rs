@@ -81,7 +81,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// then are misses.
     pub async fn get_many<K: Borrow<Key>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Lookup<V>> {
         let keys: Vec<Key> = keys.into_iter().map(|key| key.borrow().clone()).collect();
-        let mut answers: Vec<Lookup<V>> = keys.iter().map(|key| self.get_local(key)).collect();
+        let mut answers: Vec<Lookup<V>> = keys.iter().map(|key| self.peek(key)).collect();
         self.look_behind(&keys, &mut answers).await;
         answers
     }
@@ -126,7 +126,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Returns the values under the keys, and loads those that cannot be served. There is one
     /// answer per key, in the order of the keys.
     ///
-    /// For every key it behaves like [`get_or_load`](Self::get_or_load), with the same guarantees.
+    /// For every key it behaves like [`fetch`](Self::fetch), with the same guarantees.
     /// All keys that L1 and L2 don't have are loaded by **one** call of `loader`, in a task of its
     /// own. For keys that another caller is loading, it waits and does not load them again. A
     /// caller that requests one of these keys meanwhile, alone or in a batch, waits for this load.
@@ -140,7 +140,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// and the time-outs of the class apply to the whole batch.
     ///
     /// A caller that gets `Ok(None)` from a load that another call began gets the answer of that
-    /// call's loader. Then a single [`get_or_load`](Self::get_or_load) calls its own.
+    /// call's loader. Then a single [`fetch`](Self::fetch) calls its own.
     ///
     /// A batch waits for loads of other processes only while it has no load of its own to run.
     /// While it has none, it also waits for two kinds of loads of this process: those that began
@@ -149,10 +149,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// # Errors
     ///
-    /// Per key, as [`get_or_load`](Self::get_or_load): an error or a panic of the loader is the
+    /// Per key, as [`fetch`](Self::fetch): an error or a panic of the loader is the
     /// answer of every key that the loader had to bring.
     /// `into_iter().collect::<Result<Vec<_>, _>>()` makes it all or nothing.
-    pub async fn get_or_load_many<E, F, Fut, I, K>(
+    pub async fn fetch_many<E, F, Fut, I, K>(
         &self,
         keys: impl IntoIterator<Item = K>,
         loader: F,
@@ -275,15 +275,15 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         reads
     }
 
-    /// Like [`get_or_load_many`](Self::get_or_load_many), for a source that knows whether values
+    /// Like [`fetch_many`](Self::fetch_many), for a source that knows whether values
     /// have changed. The loader receives with each key the value that L1 still holds, as in
-    /// [`get_or_revalidate`](Self::get_or_revalidate). It may answer that the value [still
+    /// [`fetch_or_revalidate`](Self::fetch_or_revalidate). It may answer that the value [still
     /// holds](Known::still_holds).
     ///
     /// # Errors
     ///
-    /// As [`get_or_load_many`](Self::get_or_load_many).
-    pub async fn get_or_revalidate_many<E, F, Fut, I, K>(
+    /// As [`fetch_many`](Self::fetch_many).
+    pub async fn fetch_or_revalidate_many<E, F, Fut, I, K>(
         &self,
         keys: impl IntoIterator<Item = K>,
         loader: F,
@@ -303,7 +303,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             };
             loader(missing.into_iter().map(with_known).collect())
         };
-        self.get_or_load_many(keys, load).await
+        self.fetch_many(keys, load).await
     }
 
     /// Joins the flight of a key, or starts one that this batch must bring, unless L1 has a value

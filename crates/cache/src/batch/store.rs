@@ -10,13 +10,13 @@ use crate::handle::TypedCache;
 use tidegate_cache_tiers::{Fill, Key, fill::Keep, text::Prehashed};
 
 impl<V: Send + Sync + 'static> TypedCache<V> {
-    /// Stores values, each like [`set`](Self::set). Returns for each, in order, whether L1 kept it.
+    /// Stores values, each like [`put`](Self::put). Returns for each, in order, whether L1 kept it.
     ///
     /// A key that comes twice gets its last value. The earlier value counts as not kept. L1 is
     /// complete when the call is first polled, without waiting. L2 is written in few round trips.
     /// The call is not atomic: other readers may see some of the values before the others. Keys
     /// that could not be sent to L2 count there as invalidated until they can.
-    pub async fn set_many<K, F>(&self, values: impl IntoIterator<Item = (K, F)>) -> Vec<bool>
+    pub async fn put_many<K, F>(&self, values: impl IntoIterator<Item = (K, F)>) -> Vec<bool>
     where
         K: Borrow<Key>,
         F: Into<Fill<V>>,
@@ -50,7 +50,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         let clear = async {
             if !uncached.is_empty() {
                 // If L2 cannot be notified of it, the invalidation is owed.
-                let _ = self.cache.invalidate_keys(&uncached).await;
+                let _ = self.cache.remove_many(&uncached).await;
             }
         };
         // Concurrent, so that L1 is done with both when this is first polled.

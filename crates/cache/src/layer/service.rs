@@ -173,7 +173,7 @@ where
         // The first response of a target, the variant for this request, a retry after a failure.
         for _ in 0..ROUNDS {
             let now = rules.wall_time();
-            let (found, is_fresh) = match rules.cache.get_local(&key) {
+            let (found, is_fresh) = match rules.cache.peek(&key) {
                 Lookup::Fresh(entry) => (Some(entry), true),
                 Lookup::Stale(entry) => (Some(entry), false),
                 Lookup::Miss => (None, false),

@@ -16,10 +16,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// Never loads. A hit in L1 waits for nothing, and values of L2 are kept in L1. After the
     /// [`hard_timeout`](crate::TtlClass::hard_timeout) of its class it is a miss.
-    /// [`get_local`](Self::get_local) reads only L1, [`get_many`](Self::get_many) several keys in
+    /// [`peek`](Self::peek) reads only L1, [`get_many`](Self::get_many) several keys in
     /// few round trips.
     pub async fn get(&self, key: &Key) -> Lookup<V> {
-        let found = self.get_local(key);
+        let found = self.peek(key);
         if !found.is_hit() && self.cache.tiers.l2.is_some() {
             let mut answers = [found];
             Box::pin(self.look_behind(std::slice::from_ref(key), &mut answers)).await;
@@ -33,7 +33,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// Never waits, needs no runtime and never loads. A hit allocates nothing and takes the read
     /// lock of one shard. It extends the life of a [`sliding`](crate::TtlClass::sliding) entry.
-    pub fn get_local(&self, key: &Key) -> Lookup<V> {
+    pub fn peek(&self, key: &Key) -> Lookup<V> {
         match self.look_up(key) {
             Some((value, State::Fresh(_) | State::Waning(_))) => Lookup::Fresh(value),
             Some((value, _)) => Lookup::Stale(value),
@@ -56,7 +56,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// [`LoadError`] if the loader failed or panicked, its runtime was shut down, or there is no
     /// tokio runtime here. A hit and a stale value need no runtime.
-    pub async fn get_or_load<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
+    pub async fn fetch<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
         F: FnOnce() -> Fut + Send + 'static,
@@ -71,7 +71,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// Like [`get_or_load`](Self::get_or_load), for a source that knows whether a value has
+    /// Like [`fetch`](Self::fetch), for a source that knows whether a value has
     /// changed. The loader receives the value that L1 still holds, and may answer that it [still
     /// holds](Known::still_holds). Then the same `Arc` is fresh again, and no copy is loaded.
     ///
@@ -102,7 +102,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///         (None, None) => Err(std::io::Error::other("304 to a request without a condition")),
     ///     }
     /// };
-    /// let read = pages.get_or_revalidate(&key, load).await?;
+    /// let read = pages.fetch_or_revalidate(&key, load).await?;
     /// # assert_eq!(read.value.etag, "1");
     /// # Ok(())
     /// # }
@@ -110,8 +110,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// # Errors
     ///
-    /// As [`get_or_load`](Self::get_or_load).
-    pub async fn get_or_revalidate<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
+    /// As [`fetch`](Self::fetch).
+    pub async fn fetch_or_revalidate<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
         F: FnOnce(Option<Known<V>>) -> Fut + Send + 'static,
@@ -131,14 +131,14 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// Whether [`get_local`](Self::get_local) would find a value now, fresh or stale.
+    /// Whether [`peek`](Self::peek) would find a value now, fresh or stale.
     ///
     /// Neither counts as a lookup nor extends a life. Reads only L1, which may change anytime.
     pub fn contains(&self, key: &Key) -> bool {
         self.ttl(key).is_some()
     }
 
-    /// Returns for how long [`get_local`](Self::get_local) will find a fresh value, unless
+    /// Returns for how long [`peek`](Self::peek) will find a fresh value, unless
     /// something changes. Zero for a stale value, `None` if there is none.
     ///
     /// Neither counts as a lookup nor extends a life. It is the time in L1; that in L2 is longer.
@@ -153,7 +153,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// Completes `get_or_load` if there is more to do than to return the found value.
+    /// Completes `fetch` if there is more to do than to return the found value.
     async fn finish<E, F, Fut>(
         &self,
         key: &Key,

@@ -18,17 +18,17 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// Loads of this key in progress will not overwrite it. The value counts as read now. If an
     /// invalidation may come between the read from the store and this call, use
-    /// [`TypedCache::get_or_load`].
+    /// [`TypedCache::fetch`].
     ///
     /// A value that its codec cannot encode, or that is [`uncached`](Fill::uncached), is not kept:
     /// the key is invalidated. L1 is done when the call is first polled, without waiting. If L2
     /// cannot be reached, the key counts there as invalidated until it can.
-    pub async fn set(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
+    pub async fn put(&self, key: &Key, fill: impl Into<Fill<V>>) -> bool {
         let mut fill = fill.into();
         self.cache.tiers.settle(&self.class, &mut fill);
         if fill.keep != Keep::Value {
             // If L2 cannot be notified of it, the invalidation is owed.
-            let _ = self.cache.invalidate_key(key).await;
+            let _ = self.cache.remove(key).await;
             return false;
         }
         let (stored, new) = self.set_here(key, fill);
@@ -38,7 +38,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         stored
     }
 
-    /// The part of [`set`](Self::set) that waits for nothing: L1, and the value to store in L2.
+    /// The part of [`put`](Self::put) that waits for nothing: L1, and the value to store in L2.
     pub(crate) fn set_here(&self, key: &Key, fill: Fill<V>) -> (bool, Option<New>) {
         let since = self.cache.tiers.fence.now();
         let (Some(l2), Some(codec)) = (&self.cache.tiers.l2, &self.form.codec) else {
@@ -83,12 +83,12 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// Those of [`TieredCache::invalidate`](crate::TieredCache::invalidate).
     pub async fn remove(&self, key: &Key) -> Result<bool, Owed> {
-        self.cache.invalidate_key(key).await
+        self.cache.remove(key).await
     }
 
     /// Makes the value under the key stale now: the next read loads, and falls back on it within
     /// the grace of the class. Returns whether L1 held a live value. See
-    /// [`TieredCache::expire_key`](crate::TieredCache::expire_key).
+    /// [`TieredCache::expire`](crate::TieredCache::expire).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -103,7 +103,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// rates.expire(&key).await?;
     ///
     /// let load = async || Err::<Fill<u32>, _>(std::io::Error::other("the bank is closed"));
-    /// let read = rates.get_or_load(&key, load).await?;
+    /// let read = rates.fetch(&key, load).await?;
     /// assert_eq!((*read.value, read.source), (108, Source::Stale));
     /// # Ok(())
     /// # }
@@ -113,6 +113,6 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// As [`TieredCache::invalidate`](crate::TieredCache::invalidate).
     pub async fn expire(&self, key: &Key) -> Result<bool, Owed> {
-        self.cache.expire_key(key).await
+        self.cache.expire(key).await
     }
 }

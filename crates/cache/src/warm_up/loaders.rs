@@ -33,7 +33,7 @@ type Load = Arc<dyn Fn(Key) -> BoxFuture<'static, Warmed> + Send + Sync>;
 
 /// Loaders by class, which load keys at start or on demand. Cloning copies a pointer.
 ///
-/// Every key goes through [`TypedCache::get_or_load`]: L1 and L2 are read first, callers that come
+/// Every key goes through [`TypedCache::fetch`]: L1 and L2 are read first, callers that come
 /// meanwhile share the load, and an invalidation during the load keeps its value out.
 ///
 /// ```
@@ -134,7 +134,7 @@ impl WarmUp {
             let (values, loader) = (values.clone(), loader.clone());
             Box::pin(async move {
                 let wanted = key.clone();
-                match values.get_or_load(&key, move || loader(wanted)).await {
+                match values.fetch(&key, move || loader(wanted)).await {
                     Ok(read) if read.source == Source::Loaded => Warmed::Loaded,
                     Ok(_) => Warmed::Present,
                     Err(_) => Warmed::Failed,

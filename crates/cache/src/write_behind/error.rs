@@ -66,7 +66,7 @@ impl WriteBehindError {
     }
 }
 
-/// Reason why [`WriteBehind::get_or_load`](crate::WriteBehind::get_or_load) has no value.
+/// Reason why [`WriteBehind::fetch`](crate::WriteBehind::fetch) has no value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteBehindReadError<E> {

@@ -21,7 +21,7 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 
 /// Values that are written to the store a moment later. Cloning copies a few pointers.
 ///
-/// A write invalidates the cached value. A read through [`get_or_load`](Self::get_or_load) that
+/// A write invalidates the cached value. A read through [`fetch`](Self::fetch) that
 /// misses finds the waiting write before it calls the loader. So readers of this handle see its
 /// writes on every node that shares the cache's L2. If a writer was killed before it notified the
 /// cache, they see them after the flush at the latest, because a flush invalidates the keys once
@@ -58,7 +58,7 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 /// let key = Key::builder("profile").part(7).build()?;
 /// profiles.write(&key, "blue".to_owned()).await?;
 /// let load = async || Ok::<_, std::io::Error>(Fill::new("older".to_owned()));
-/// let read = profiles.get_or_load(&key, load).await?;
+/// let read = profiles.fetch(&key, load).await?;
 /// assert_eq!(*read.value, "blue");
 /// profiles.shut_down(Duration::from_secs(10)).await?; // before the process ends
 /// # Ok(())
@@ -197,17 +197,13 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
     }
 
     /// Returns the value under the key: the cached one, else the pending one, else the loader's.
-    /// Apart from that it is like [`TypedCache::get_or_load`].
+    /// Apart from that it is like [`TypedCache::fetch`].
     ///
     /// # Errors
     ///
     /// [`LoadError`]. Its loader error states whether the loader failed or the pending writes could
     /// not be read.
-    pub async fn get_or_load<E, F, Fut>(
-        &self,
-        key: &Key,
-        loader: F,
-    ) -> Result<Read<V>, LoadError<WriteBehindReadError<E>>>
+    pub async fn fetch<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<WriteBehindReadError<E>>>
     where
         E: Send + Sync + 'static,
         F: FnOnce() -> Fut + Send + 'static,
@@ -222,7 +218,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
             // If it was flushed meanwhile, the store has it.
             None => loader().await.map_err(WriteBehindReadError::Loader),
         };
-        self.values.get_or_load(key, load).await
+        self.values.fetch(key, load).await
     }
 
     /// Flushes now, for at most `within`. When it returns, the store has all that was pending.
@@ -289,7 +285,7 @@ impl<V: Send + Sync + 'static, S: ValueSink<V>> Batches for ValueBatches<V, S> {
             // The writer may have been killed before it notified the cache. This process owes what
             // it cannot send to L2. A debt for writes that outlive this process must outlive it
             // too, so that the next process pays it.
-            let told = self.values.cache().invalidate_keys(writes.iter().map(|write| &write.key)).await;
+            let told = self.values.cache().remove_many(writes.iter().map(|write| &write.key)).await;
             if let Err(owed) = told
                 && self.pending.outlives_the_process()
             {

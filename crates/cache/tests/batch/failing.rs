@@ -10,9 +10,9 @@ use crate::{Store, key, keys, things};
 #[tokio::test]
 async fn an_error_reaches_every_key_of_the_loader() {
     let (things, _) = things();
-    things.set(&key(1), 1).await;
+    things.put(&key(1), 1).await;
     let load = async |_| Err::<Vec<(Key, Fill<u32>)>, _>("no store");
-    let mut reads = things.get_or_load_many(keys([1, 2, 3]), load).await.into_iter();
+    let mut reads = things.fetch_many(keys([1, 2, 3]), load).await.into_iter();
     assert_eq!(*reads.next().unwrap().unwrap().unwrap().value, 1);
     for read in reads {
         assert!(matches!(read, Err(LoadError::Loader(error)) if *error == "no store"));
@@ -24,7 +24,7 @@ async fn an_error_reaches_every_key_of_the_loader() {
 async fn a_panic_reaches_every_waiter_and_the_next_batch_loads_again() {
     let (things, _) = things();
     let load = async |_: Vec<Key>| -> Result<Vec<(Key, Fill<u32>)>, Infallible> { panic!("on purpose") };
-    for read in things.get_or_load_many(keys([1, 2]), load).await {
+    for read in things.fetch_many(keys([1, 2]), load).await {
         assert!(matches!(read, Err(LoadError::Panicked)));
     }
     assert_eq!(Store::default().read(&things, &keys([1, 2])).await, [Some(10), Some(20)]);
@@ -48,7 +48,7 @@ async fn a_load_continues_after_its_batch_is_dropped() {
     store.open();
     assert_eq!(waiting.await.unwrap(), [Some(10), Some(20)]);
     assert_eq!(store.asked().len(), 1);
-    assert_eq!(things.get_local(&key(2)), Lookup::Fresh(Arc::new(20)));
+    assert_eq!(things.peek(&key(2)), Lookup::Fresh(Arc::new(20)));
 }
 
 #[tokio::test]
@@ -83,14 +83,14 @@ async fn a_value_invalidated_while_a_batch_loads_is_not_cached() {
         assert_eq!(later.asked(), [vec![1]], "{scope}");
         store.open();
         assert_eq!(caller.await.unwrap(), [Some(10), Some(20)], "{scope}");
-        assert_eq!(things.get_local(&key(2)), Lookup::Miss, "{scope}");
+        assert_eq!(things.peek(&key(2)), Lookup::Miss, "{scope}");
     }
 }
 
 #[tokio::test]
 async fn a_batch_that_fails_counts_a_load_for_each_of_its_keys() {
     let (things, _) = things();
-    let reads = things.get_or_load_many(keys(1..4), async |_| Err::<Vec<(Key, Fill<u32>)>, _>("down")).await;
+    let reads = things.fetch_many(keys(1..4), async |_| Err::<Vec<(Key, Fill<u32>)>, _>("down")).await;
     assert!(reads.into_iter().all(|read| matches!(read, Err(LoadError::Loader(_)))));
     let stats = things.cache().stats().classes.remove(0);
     assert_eq!((stats.loads, stats.load_failures), (3, 3));

@@ -43,9 +43,9 @@ async fn single_callers_join_the_load_of_a_batch() {
     let alone = |index| {
         let things = things.clone();
         // Whether its own loader ran shows in the value.
-        tokio::spawn(async move {
-            things.get_or_load(&key(index), async || Ok::<_, Infallible>(Fill::new(1))).await.unwrap()
-        })
+        tokio::spawn(
+            async move { things.fetch(&key(index), async || Ok::<_, Infallible>(Fill::new(1))).await.unwrap() },
+        )
     };
     let (found, absent) = (alone(1), alone(100));
     tokio::task::yield_now().await;
@@ -75,7 +75,7 @@ async fn a_thousand_overlapping_batches_load_each_key_once() {
                         keys.into_iter().map(|key| (key.clone(), Fill::new(number_of(&key)))).collect::<Vec<_>>(),
                     )
                 };
-                let reads = values(things.get_or_load_many(&wanted, load).await);
+                let reads = values(things.fetch_many(&wanted, load).await);
                 assert!(reads.iter().zip(&wanted).all(|(read, key)| *read == Some(number_of(key))));
             })
         })
@@ -94,14 +94,14 @@ async fn a_loader_of_a_batch_may_load_other_keys_on_its_permit_but_not_wait_for_
         // In a batch with another key, and alone: the last key is not the one under which the load
         // was counted.
         let nested = Store::default();
-        let reads = inner.get_or_load_many(keys([2, 5]), |keys| nested.load(keys)).await;
+        let reads = inner.fetch_many(keys([2, 5]), |keys| nested.load(keys)).await;
         assert!(matches!(reads[0], Err(LoadError::Circle)), "{reads:?}");
         assert_eq!(*reads[1].as_ref().unwrap().as_ref().unwrap().value, 50);
-        let alone = inner.get_or_load(&key(3), async || Ok::<_, Infallible>(Fill::new(0))).await;
+        let alone = inner.fetch(&key(3), async || Ok::<_, Infallible>(Fill::new(0))).await;
         assert!(matches!(alone, Err(LoadError::Circle)));
         Ok::<_, Infallible>(asked.into_iter().map(|key| (key, Fill::new(7))).collect::<Vec<_>>())
     };
-    let load = things.get_or_load_many(keys([1, 2, 3]), load);
+    let load = things.fetch_many(keys([1, 2, 3]), load);
     let reads = tokio::time::timeout(Duration::from_secs(20), load).await.unwrap();
     assert_eq!(values(reads), [Some(7), Some(7), Some(7)]);
 }
@@ -111,11 +111,11 @@ async fn a_batch_that_would_wait_for_itself_gets_an_error() {
     let (things, _) = things();
     let again = things.clone();
     let load = async move |keys: Vec<Key>| {
-        let nested = again.get_or_load(&key(2), async || Ok::<_, Infallible>(Fill::new(1))).await;
+        let nested = again.fetch(&key(2), async || Ok::<_, Infallible>(Fill::new(1))).await;
         assert!(matches!(nested, Err(LoadError::Circle)), "{nested:?}");
         Ok::<_, Infallible>(keys.into_iter().map(|key| (key.clone(), Fill::new(number_of(&key)))).collect::<Vec<_>>())
     };
-    let reads = things.get_or_load_many(keys(1..4), load).await;
+    let reads = things.fetch_many(keys(1..4), load).await;
     assert!(reads.into_iter().all(|read| read.unwrap().is_some()));
 }
 
@@ -131,7 +131,7 @@ async fn a_batch_joins_a_load_that_began_before_an_invalidation_of_something_els
                 let loaded = store.load(keys([1])).await;
                 loaded.map(|mut loaded| loaded.remove(0).1)
             };
-            *things.get_or_load(&key(1), load).await.unwrap().value
+            *things.fetch(&key(1), load).await.unwrap().value
         }
     });
     store.started.notified().await;

@@ -63,7 +63,7 @@ impl Store {
 
     async fn read(&self, things: &TypedCache<u32>, keys: &[Key]) -> Vec<Option<u32>> {
         let store = self.clone();
-        values(things.get_or_load_many(keys, |keys| store.load(keys)).await)
+        values(things.fetch_many(keys, |keys| store.load(keys)).await)
     }
 
     fn asked(&self) -> Vec<Vec<u32>> {

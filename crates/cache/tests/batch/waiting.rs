@@ -12,9 +12,9 @@ async fn a_batch_obeys_the_timeouts_of_its_class_and_its_load_continues() {
     let class = CLASS.hard_timeout(Duration::from_millis(100));
     let things: TypedCache<u32> = TieredCache::builder().build().typed(class);
     let store = Store::gated();
-    things.set(&key(3), 3).await;
+    things.put(&key(3), 3).await;
     let loading = store.clone();
-    let reads = things.get_or_load_many(keys([1, 2, 3]), |keys| loading.load(keys)).await;
+    let reads = things.fetch_many(keys([1, 2, 3]), |keys| loading.load(keys)).await;
     assert!(matches!(reads[..2], [Err(LoadError::TimedOut), Err(LoadError::TimedOut)]));
     assert_eq!(*reads[2].as_ref().unwrap().as_ref().unwrap().value, 3);
     store.open();
@@ -27,7 +27,7 @@ async fn within_the_soft_timeout_a_batch_gets_fresh_values() {
     let clock = ManualClock::new();
     let class = CLASS.soft_timeout(Duration::from_secs(20));
     let things: TypedCache<u32> = TieredCache::builder().clock(clock.clone()).build().typed(class);
-    things.set_many([(key(1), 1), (key(2), 2)]).await;
+    things.put_many([(key(1), 1), (key(2), 2)]).await;
     clock.advance(Duration::from_secs(61));
     let store = Store::default();
     assert_eq!(store.read(&things, &keys([1, 2])).await, [Some(10), Some(20)]);
@@ -46,7 +46,7 @@ async fn a_batch_takes_one_permit_and_is_refused_as_a_whole_without_one() {
     store.started.notified().await;
     let other = Store::default();
     let loading = other.clone();
-    let reads = things.get_or_load_many(keys([3, 4]), |keys| loading.load(keys)).await;
+    let reads = things.fetch_many(keys([3, 4]), |keys| loading.load(keys)).await;
     assert!(reads.iter().all(|read| matches!(read, Err(LoadError::Refused))), "{reads:?}");
     assert!(other.asked().is_empty());
     store.open();
@@ -59,7 +59,7 @@ async fn a_load_that_takes_too_long_is_cut_off_for_the_whole_batch() {
     let things: TypedCache<u32> = TieredCache::builder().build().typed(CLASS.load_limit(Duration::from_millis(50)));
     let store = Store::gated();
     let loading = store.clone();
-    let load = things.get_or_load_many(keys([1, 2]), |keys| loading.load(keys));
+    let load = things.fetch_many(keys([1, 2]), |keys| loading.load(keys));
     let reads = tokio::time::timeout(Duration::from_secs(20), load).await.unwrap();
     assert!(reads.iter().all(|read| matches!(read, Err(LoadError::CutOff))), "{reads:?}");
     assert_eq!(Store::default().read(&things, &keys([1, 2])).await, [Some(10), Some(20)]);
@@ -71,12 +71,12 @@ async fn a_batch_waits_no_longer_than_one_read_and_fills_the_cache() {
     let things = TieredCache::builder().build().typed::<u32>(class);
     let store = Store::gated();
     let loading = store.clone();
-    let reads = things.get_or_load_many(keys(1..4), move |keys| loading.load(keys)).await;
+    let reads = things.fetch_many(keys(1..4), move |keys| loading.load(keys)).await;
     assert!(reads.iter().all(|read| matches!(read, Err(LoadError::TimedOut))), "{reads:?}");
     store.open();
     // A reader of a load that continues.
-    let read = things.get_or_load(&key(2), async || Ok::<_, Infallible>(Fill::new(0))).await.unwrap();
-    assert_eq!((*read.value, things.get_local(&key(3)).into_value().as_deref()), (20, Some(&30)));
+    let read = things.fetch(&key(2), async || Ok::<_, Infallible>(Fill::new(0))).await.unwrap();
+    assert_eq!((*read.value, things.peek(&key(3)).into_value().as_deref()), (20, Some(&30)));
 }
 
 #[tokio::test]
@@ -84,11 +84,11 @@ async fn a_batch_takes_one_permit_and_none_if_a_load_with_a_permit_waits_for_it(
     let cache = TieredCache::builder().max_loads(1, Duration::from_secs(3600)).build();
     let (things, sums) = (cache.typed::<u32>(CLASS), cache.typed::<u32>(TtlClass::DEFAULT));
     let load = async move || {
-        let reads = things.get_or_load_many(keys(1..4), move |keys| Store::default().load(keys)).await;
+        let reads = things.fetch_many(keys(1..4), move |keys| Store::default().load(keys)).await;
         Ok::<_, Infallible>(Fill::new(reads.into_iter().map(|read| *read.unwrap().unwrap().value).sum::<u32>()))
     };
     let key = Key::builder("sum").build().unwrap();
-    assert_eq!(*sums.get_or_load(&key, load).await.unwrap().value, 60);
+    assert_eq!(*sums.fetch(&key, load).await.unwrap().value, 60);
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_batch_has_the_longest_timeouts_of_its_keys() {
     let class = CLASS.soft_timeout(Duration::MAX).hard_timeout(Duration::MAX);
     let things = TieredCache::builder().build().typed::<u32>(class);
     for _ in 0..2 {
-        let reads = things.get_or_load_many(keys(1..3), |keys| Store::default().load(keys)).await;
+        let reads = things.fetch_many(keys(1..3), |keys| Store::default().load(keys)).await;
         assert!(reads.into_iter().all(|read| read.unwrap().is_some()));
     }
 }
@@ -113,14 +113,14 @@ async fn a_batch_in_a_loader_does_not_wait_for_the_permit_of_its_loader() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 Ok::<_, Infallible>(Fill::new(10))
             };
-            slow.get_or_load(&key(1), load).await.map(|read| *read.value)
+            slow.fetch(&key(1), load).await.map(|read| *read.value)
         });
         tokio::task::yield_now().await;
-        let reads = things.get_or_load_many(keys(1..3), move |keys| Store::default().load(keys)).await;
+        let reads = things.fetch_many(keys(1..3), move |keys| Store::default().load(keys)).await;
         let sum = reads.into_iter().map(|read| *read.unwrap().unwrap().value).sum::<u32>();
         assert_eq!(others.await.unwrap().unwrap(), 10);
         Ok::<_, Infallible>(Fill::new(sum))
     };
     let key = Key::builder("sum").build().unwrap();
-    assert_eq!(*sums.get_or_load(&key, load).await.unwrap().value, 30);
+    assert_eq!(*sums.fetch(&key, load).await.unwrap().value, 30);
 }

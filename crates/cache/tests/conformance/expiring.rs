@@ -61,7 +61,7 @@ pub(crate) async fn what_is_expired_serves_while_loads_fail(ground: Ground) {
     assert_eq!(counted(&ground.one, &KIND), 1);
     for node in &nodes {
         for _ in 0..3 {
-            let read = node.get_or_load(&key(1), async || Err::<Fill<u32>, _>("no")).await.unwrap();
+            let read = node.fetch(&key(1), async || Err::<Fill<u32>, _>("no")).await.unwrap();
             assert_eq!((*read.value, read.source, read.fresh_for), (1, Source::Stale, Duration::ZERO));
         }
     }
@@ -99,7 +99,7 @@ pub(crate) async fn a_load_from_before_makes_nothing_fresh(ground: Ground) {
     for (index, is_held) in [(1, false), (2, true)] {
         let store = Store::holding(1);
         if is_held {
-            one.set(&key(index), Fill::new(0).ttl(Duration::from_millis(50))).await;
+            one.put(&key(index), Fill::new(0).ttl(Duration::from_millis(50))).await;
             until_stale(&one, index).await;
         }
         let load = {
@@ -107,14 +107,14 @@ pub(crate) async fn a_load_from_before_makes_nothing_fresh(ground: Ground) {
             async move || {
                 let old = store.read();
                 store.row.store(2, Ordering::SeqCst);
-                expirer.expire_key(&key(index)).await.unwrap();
+                expirer.expire(&key(index)).await.unwrap();
                 Ok::<_, Infallible>(Fill::new(old))
             }
         };
         // A value that is stale in L1 may be fresh in L2 for a moment more, and is found there
         // before a load starts.
         let is_changed = async || {
-            one.get_or_load(&key(index), load.clone()).await.unwrap();
+            one.fetch(&key(index), load.clone()).await.unwrap();
             (store.row.load(Ordering::SeqCst) == 2).then_some(())
         };
         poll_until(SOON, is_changed).await.unwrap();
@@ -128,7 +128,7 @@ pub(crate) async fn a_load_from_before_makes_nothing_fresh(ground: Ground) {
 pub(crate) async fn to_expire_reaches_its_keys_alone(ground: Ground) {
     let nodes = ground.both(KIND);
     fill(&nodes, &Store::holding(1), 0..6).await;
-    assert_eq!(ground.one.expire_keys(&keys([0, 3, 5, 77])).await.unwrap(), 3);
+    assert_eq!(ground.one.expire_many(&keys([0, 3, 5, 77])).await.unwrap(), 3);
     let fresh = async |node: &TypedCache<u32>| {
         let found = node.get_many(keys(0..6)).await.into_iter().zip(0..);
         let fresh = found.filter_map(|(found, index)| found.into_fresh().map(|_| index));

@@ -136,7 +136,7 @@ impl Store {
     pub(crate) async fn through(&self, node: &TypedCache<u32>, key: &Key, tags: &[Tag]) -> Read<u32> {
         let (store, tags) = (self.clone(), tags.to_vec());
         let load = async move || Ok::<_, Infallible>(Fill::new(store.read()).tags(tags));
-        node.get_or_load(key, load).await.unwrap()
+        node.fetch(key, load).await.unwrap()
     }
 
     /// Waits until a node reads this value, from any tier.

@@ -57,14 +57,14 @@ impl Scene {
 
 pub(crate) async fn a_key_is_gone_for_all(ground: Ground) {
     let scene = Scene::of(&ground).await;
-    assert!(ground.one.invalidate_key(&key(2)).await.unwrap());
+    assert!(ground.one.remove(&key(2)).await.unwrap());
     assert_eq!(scene.left().await, [0, 1, 3, 4, 5, 6]);
-    assert!(!ground.one.invalidate_key(&key(2)).await.unwrap());
+    assert!(!ground.one.remove(&key(2)).await.unwrap());
 }
 
 pub(crate) async fn many_keys_are_gone_for_all(ground: Ground) {
     let scene = Scene::of(&ground).await;
-    assert_eq!(ground.one.invalidate_keys(&keys([0, 3, 5, 77])).await.unwrap(), 3);
+    assert_eq!(ground.one.remove_many(&keys([0, 3, 5, 77])).await.unwrap(), 3);
     assert_eq!(scene.left().await, [1, 2, 4, 6]);
 }
 
@@ -118,7 +118,7 @@ pub(crate) async fn several_at_once(ground: Ground) {
 pub(crate) async fn nothing_may_be_invalidated(ground: Ground) {
     let scene = Scene::of(&ground).await;
     ground.one.invalidate(&Touched::new()).await.unwrap();
-    assert_eq!(ground.one.invalidate_keys(&[]).await.unwrap(), 0);
+    assert_eq!(ground.one.remove_many(&[]).await.unwrap(), 0);
     assert_eq!(scene.left().await, [0, 1, 2, 3, 4, 5, 6]);
 }
 
@@ -133,7 +133,7 @@ pub(crate) async fn what_a_load_brings_too_late_is_not_kept(ground: Ground) {
                 store.row.store(2, Ordering::SeqCst);
                 let pattern = Pattern::parse("thing:*").unwrap();
                 match way {
-                    "key" => invalidator.invalidate_key(&key(index)).await.map(|_| ()),
+                    "key" => invalidator.remove(&key(index)).await.map(|_| ()),
                     "tag" => invalidator.invalidate_tag(&tag("late")).await,
                     "class" => invalidator.invalidate_class("things").await.map(|_| ()),
                     "pattern" => invalidator.invalidate_pattern(&pattern).await.map(|_| ()),
@@ -143,7 +143,7 @@ pub(crate) async fn what_a_load_brings_too_late_is_not_kept(ground: Ground) {
                 Ok::<_, Infallible>(Fill::new(old).tag(tag("late")))
             }
         };
-        one.get_or_load(&key(index), load).await.unwrap();
+        one.fetch(&key(index), load).await.unwrap();
         for node in [&other, &one] {
             store.until_read(node, &key(index), 2).await;
         }
@@ -161,7 +161,7 @@ pub(crate) async fn what_a_batch_brings_too_late_is_not_kept(ground: Ground) {
             Ok::<_, Infallible>(filled.collect::<Vec<_>>())
         }
     };
-    assert!(one.get_or_load_many(keys(0..4), load).await.iter().all(Result::is_ok));
+    assert!(one.fetch_many(keys(0..4), load).await.iter().all(Result::is_ok));
     let store = Store::holding(2);
     for node in [&other, &one] {
         for (index, expected) in (0..).zip([1, 2, 2, 1]) {

@@ -28,7 +28,7 @@ fn uncached(value: u32) -> [Fill<u32>; 2] {
 pub(crate) async fn what_a_loader_does_not_want_kept_is_not(ground: Ground) {
     let [one, other] = ground.both(KIND);
     for (index, fill) in (0..).zip(uncached(7)) {
-        let read = one.get_or_load(&key(index), async || Ok::<_, Infallible>(fill)).await.unwrap();
+        let read = one.fetch(&key(index), async || Ok::<_, Infallible>(fill)).await.unwrap();
         assert_eq!((*read.value, read.source, read.stored), (7, Source::Loaded, false));
         assert_eq!(read.fresh_for, Duration::ZERO);
         for node in [&one, &other] {
@@ -41,10 +41,10 @@ pub(crate) async fn what_a_load_finds_not_to_be_kept_takes_the_old_value_along(g
     let [one, other] = ground.both::<u32>(KIND);
     let both = [&one, &other];
     for (index, fill) in (0..).zip(uncached(8)) {
-        one.set(&key(index), Fill::new(7).ttl(Duration::from_millis(50))).await;
+        one.put(&key(index), Fill::new(7).ttl(Duration::from_millis(50))).await;
         let read = async || {
             let fill = fill.clone();
-            one.get_or_load(&key(index), async || Ok::<_, Infallible>(fill)).await.unwrap();
+            one.fetch(&key(index), async || Ok::<_, Infallible>(fill)).await.unwrap();
             (one.get(&key(index)).await == Lookup::Miss).then_some(())
         };
         poll_until(SOON, read).await.unwrap();
@@ -52,7 +52,7 @@ pub(crate) async fn what_a_load_finds_not_to_be_kept_takes_the_old_value_along(g
     }
     // So does a value of a batch, and only that one.
     let short = |value| Fill::new(value).ttl(Duration::from_millis(50));
-    one.set_many((10..13).map(|index| (key(index), short(index)))).await;
+    one.put_many((10..13).map(|index| (key(index), short(index)))).await;
     let read = async || {
         let load = async |missing: Vec<Key>| {
             let fill = |key: Key| {
@@ -61,7 +61,7 @@ pub(crate) async fn what_a_load_finds_not_to_be_kept_takes_the_old_value_along(g
             };
             Ok::<_, Infallible>(missing.into_iter().map(fill).collect::<Vec<_>>())
         };
-        let reads = one.get_or_load_many(keys(10..13), load).await;
+        let reads = one.fetch_many(keys(10..13), load).await;
         assert!(reads.iter().all(|read| matches!(read, Ok(Some(_)))));
         (one.get_many(keys([11])).await == [Lookup::Miss]).then_some(())
     };
@@ -81,7 +81,7 @@ pub(crate) async fn what_is_set_not_to_be_kept_invalidates(ground: Ground) {
     };
     for (index, uncached) in (0..).zip(uncached(8)) {
         fill(index).await;
-        assert!(!one.set(&key(index), uncached).await);
+        assert!(!one.put(&key(index), uncached).await);
         assert_eq!(one.get(&key(index)).await, Lookup::Miss);
         until_gone(both, &key(index)).await;
     }
@@ -89,7 +89,7 @@ pub(crate) async fn what_is_set_not_to_be_kept_invalidates(ground: Ground) {
         fill(index).await;
     }
     let set = [(10, Fill::new(1)), (11, Fill::new(2).uncached()), (12, Fill::new(3).ttl(Duration::ZERO))];
-    let kept = one.set_many(set.map(|(index, fill)| (key(index), fill))).await;
+    let kept = one.put_many(set.map(|(index, fill)| (key(index), fill))).await;
     assert_eq!(kept, [true, false, false]);
     assert_eq!(one.get(&key(10)).await.into_fresh().as_deref(), Some(&1));
     until_gone(both, &key(11)).await;
@@ -112,12 +112,12 @@ pub(crate) async fn whoever_joins_a_load_has_what_is_not_kept(ground: Ground) {
                 go_on.notified().await;
                 Ok::<_, Infallible>(Fill::new(7).uncached())
             };
-            *one.get_or_load(&key(1), load).await.unwrap().value
+            *one.fetch(&key(1), load).await.unwrap().value
         })
     };
     begun.notified().await;
     let second = key(1);
-    let joined = one.get_or_load(&second, async || Ok::<_, Infallible>(Fill::new(8)));
+    let joined = one.fetch(&second, async || Ok::<_, Infallible>(Fill::new(8)));
     let released = async {
         let has_joined = async || one.cache().stats().classes.iter().any(|class| class.collapsed > 0).then_some(());
         poll_until(SOON, has_joined).await.unwrap();
@@ -134,11 +134,11 @@ pub(crate) async fn what_was_set_during_a_load_that_keeps_nothing_stays(ground: 
     let load = {
         let one = one.clone();
         async move || {
-            assert!(one.set(&key(1), 8).await);
+            assert!(one.put(&key(1), 8).await);
             Ok::<_, Infallible>(Fill::new(7).uncached())
         }
     };
-    assert_eq!(*one.get_or_load(&key(1), load).await.unwrap().value, 7);
+    assert_eq!(*one.fetch(&key(1), load).await.unwrap().value, 7);
     for node in [one, other] {
         assert_eq!(node.get(&key(1)).await.into_fresh().as_deref(), Some(&8));
     }
@@ -151,9 +151,9 @@ pub(crate) async fn a_class_without_a_lifetime_keeps_what_has_one_of_its_own(gro
         assert!(!store.through(&one, &key(1), &[]).await.stored);
         assert_eq!(store.reads(), reads);
     }
-    assert!(!one.set(&key(1), 7).await);
+    assert!(!one.put(&key(1), 7).await);
     assert_eq!(one.get(&key(1)).await, Lookup::Miss);
-    assert!(one.set(&key(1), Fill::new(7).ttl(THINGS.ttl())).await);
+    assert!(one.put(&key(1), Fill::new(7).ttl(THINGS.ttl())).await);
     for node in [one, other] {
         assert_eq!(node.get(&key(1)).await.into_fresh().as_deref(), Some(&7));
     }

@@ -35,7 +35,7 @@ pub(crate) async fn what_has_expired_is_loaded_anew(ground: Ground) {
 
 pub(crate) async fn a_loader_may_shorten_a_life(ground: Ground) {
     let nodes = ground.both(THINGS);
-    nodes[0].get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new(1).ttl(SHORT))).await.unwrap();
+    nodes[0].fetch(&key(1), async || Ok::<_, Infallible>(Fill::new(1).ttl(SHORT))).await.unwrap();
     until_expired(&nodes).await;
     let store = Store::holding(2);
     for node in &nodes {
@@ -50,7 +50,7 @@ pub(crate) async fn what_is_stale_is_served_while_loads_fail(ground: Ground) {
     until_expired(&nodes).await;
     for node in &nodes {
         for _ in 0..3 {
-            let read = node.get_or_load(&key(1), async || Err::<Fill<u32>, _>("no")).await.unwrap();
+            let read = node.fetch(&key(1), async || Err::<Fill<u32>, _>("no")).await.unwrap();
             assert_eq!((*read.value, read.source), (1, Source::Stale));
         }
     }
@@ -68,7 +68,7 @@ pub(crate) async fn what_still_holds_is_fresh_again(ground: Ground) {
             held.fetch_add(u32::from(known.is_some()), Ordering::SeqCst);
             Ok::<_, Infallible>(known.map_or_else(|| Fill::new(9), |known| known.still_holds().ttl(THINGS.ttl())))
         };
-        let read = nodes[0].get_or_revalidate(&key(1), load).await.unwrap();
+        let read = nodes[0].fetch_or_revalidate(&key(1), load).await.unwrap();
         assert_eq!(*read.value, 1);
         (read.source != Source::Stale).then_some(())
     };
@@ -77,7 +77,7 @@ pub(crate) async fn what_still_holds_is_fresh_again(ground: Ground) {
     // The other node finds the renewed value.
     let read = async || {
         let load = async || Ok::<_, Infallible>(Fill::new(9));
-        let read = nodes[1].get_or_load(&key(1), load).await.unwrap();
+        let read = nodes[1].fetch(&key(1), load).await.unwrap();
         assert_eq!(*read.value, 1);
         (read.source != Source::Stale).then_some(())
     };

@@ -37,7 +37,7 @@ pub(crate) async fn thousands_of_callers_make_one_load(ground: Ground) {
                 release.notified().await;
                 Ok::<_, Infallible>(Fill::new(7))
             };
-            *node.get_or_load(&key(1), load).await.unwrap().value
+            *node.fetch(&key(1), load).await.unwrap().value
         });
     }
     poll_until(SOON, async || (loads.load(Ordering::SeqCst) == 1).then_some(())).await.unwrap();
@@ -48,7 +48,7 @@ pub(crate) async fn thousands_of_callers_make_one_load(ground: Ground) {
 
 pub(crate) async fn a_batch_asks_once_for_all_that_is_missing(ground: Ground) {
     let [one, other] = ground.things();
-    one.set(&key(1), 10).await;
+    one.put(&key(1), 10).await;
     let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
     let load = |asked: &Arc<std::sync::Mutex<Vec<Vec<Key>>>>| {
         let asked = Arc::clone(asked);
@@ -60,7 +60,7 @@ pub(crate) async fn a_batch_asks_once_for_all_that_is_missing(ground: Ground) {
         }
     };
     for node in [&other, &one] {
-        let read = node.get_or_load_many(keys([2, 1, 3, 2]), load(&asked)).await;
+        let read = node.fetch_many(keys([2, 1, 3, 2]), load(&asked)).await;
         let values: Vec<_> = read.iter().map(|read| read.as_ref().unwrap().as_ref().map(|read| *read.value)).collect();
         assert_eq!(values, [Some(99), Some(10), None, Some(99)]);
     }
@@ -78,7 +78,7 @@ pub(crate) async fn that_there_is_nothing_is_remembered(ground: Ground) {
             loads.fetch_add(1, Ordering::SeqCst);
             Ok::<_, Infallible>(Fill::absent())
         };
-        assert_eq!(*node.get_or_load(&key(1), load).await.unwrap().value, None);
+        assert_eq!(*node.fetch(&key(1), load).await.unwrap().value, None);
         assert!(node.ttl(&key(1)).is_some_and(|left| left < THINGS.ttl()));
     }
     assert_eq!(loads.load(Ordering::SeqCst), 1);
@@ -86,9 +86,9 @@ pub(crate) async fn that_there_is_nothing_is_remembered(ground: Ground) {
 
 pub(crate) async fn an_error_stores_nothing(ground: Ground) {
     for node in ground.things() {
-        let failed = node.get_or_load(&key(1), async || Err::<Fill<u32>, _>("no")).await;
+        let failed = node.fetch(&key(1), async || Err::<Fill<u32>, _>("no")).await;
         assert!(matches!(failed, Err(LoadError::Loader(error)) if *error == "no"));
-        assert_eq!(node.get_local(&key(1)), Lookup::Miss);
+        assert_eq!(node.peek(&key(1)), Lookup::Miss);
     }
     let store = Store::holding(7);
     for node in ground.things() {
@@ -108,7 +108,7 @@ pub(crate) async fn a_caller_that_leaves_stops_no_load(ground: Ground) {
                 release.notified().await;
                 Ok::<_, Infallible>(Fill::new(7))
             };
-            one.get_or_load(&key(1), load).await.unwrap().value
+            one.fetch(&key(1), load).await.unwrap().value
         }
     });
     started.notified().await;
@@ -127,11 +127,11 @@ pub(crate) async fn what_was_set_during_a_load_stays(ground: Ground) {
     let load = {
         let other = other.clone();
         async move || {
-            other.set(&key(1), 8).await;
+            other.put(&key(1), 8).await;
             Ok::<_, Infallible>(Fill::new(7))
         }
     };
-    one.get_or_load(&key(1), load).await.unwrap();
+    one.fetch(&key(1), load).await.unwrap();
     let store = Store::default();
     for node in [one, other] {
         store.until_read(&node, &key(1), 8).await;

@@ -30,7 +30,7 @@ async fn invalidate(cache: &TieredCache, how: u32) {
         1 => cache.clear().await.unwrap(),
         2 => drop(cache.invalidate_pattern(&Pattern::parse("thing:*").unwrap()).await.unwrap()),
         3 => drop(cache.invalidate_class("things").await.unwrap()),
-        _ => drop(cache.invalidate_key(&key(1)).await.unwrap()),
+        _ => drop(cache.remove(&key(1)).await.unwrap()),
     }
 }
 
@@ -42,7 +42,7 @@ async fn dawdling_read(node: &Node, store: &Store) -> u32 {
         dawdle().await;
         Ok::<_, Infallible>(Fill::new(value).tag(tag()))
     };
-    *node.things.get_or_load(&key(1), load).await.unwrap().value
+    *node.things.fetch(&key(1), load).await.unwrap().value
 }
 
 /// L2 alone: the invalidation is made on one node only, and every read bypasses its own L1. The
@@ -140,7 +140,7 @@ async fn a_tag_that_was_invalidated_during_the_load_refuses_the_fill() {
         assert_eq!((*old.value, old.stored), (0, false), "round {round}");
         other.outlive_l1();
         assert_eq!(*other.read(1, &store).await.value, 1);
-        one.cache.invalidate_key(&key(1)).await.unwrap();
+        one.cache.remove(&key(1)).await.unwrap();
     }
 }
 
@@ -159,9 +159,9 @@ async fn a_fill_that_was_refused_leaves_no_fence() {
         let read = tokio::spawn(async move {
             if is_batch {
                 let load = async move |keys: Vec<Key>| Ok::<_, Infallible>(vec![(keys[0].clone(), load().await)]);
-                *things.get_or_load_many([key(1)], load).await.remove(0).unwrap().unwrap().value
+                *things.fetch_many([key(1)], load).await.remove(0).unwrap().unwrap().value
             } else {
-                *things.get_or_load(&key(1), async move || Ok::<_, Infallible>(load().await)).await.unwrap().value
+                *things.fetch(&key(1), async move || Ok::<_, Infallible>(load().await)).await.unwrap().value
             }
         });
         begun.notified().await;

@@ -42,7 +42,7 @@ async fn a_fill_of_one_node_removes_nothing_from_the_l1_of_others() {
     // Notices come in order: once this one has come, the others have.
     one.read(1000, &store).await;
     other.read(1000, &store).await;
-    other.cache.invalidate_key(&key(1000)).await.unwrap();
+    other.cache.remove(&key(1000)).await.unwrap();
     one.until_gone(1000).await;
     for index in 0..200 {
         assert!(one.has(index) && other.has(index), "{index}");
@@ -56,15 +56,15 @@ async fn a_burst_of_invalidations_is_noticed_to_the_last_one() {
     let (_server, [one, other]) = server_and_nodes().await;
     let keys: Vec<_> = (0..BURST).map(key).collect();
     for (index, key) in (0..).zip(&keys) {
-        one.things.set(key, index).await;
+        one.things.put(key, index).await;
     }
     // The other one holds them as well, as far as its L1 has room.
     for key in &keys {
-        other.things.get_or_load(key, async || Err::<Fill<u32>, _>(())).await.unwrap();
+        other.things.fetch(key, async || Err::<Fill<u32>, _>(())).await.unwrap();
     }
     let held: Vec<u32> = (0..BURST).filter(|index| other.has(*index)).collect();
     assert!(held.len() > 5000, "{}", held.len());
-    one.cache.invalidate_keys(&keys).await.unwrap();
+    one.cache.remove_many(&keys).await.unwrap();
     for index in held {
         other.until_gone(index).await;
     }
@@ -100,9 +100,9 @@ async fn an_invalidation_reaches_l1_even_if_l2_had_no_value() {
     let stranger = client(&server.url()).await;
     // As after an unnoticed eviction: L1 has a value that L2 has not.
     let unshared = other.cache.typed::<u32>(CLASS);
-    unshared.set(&key(1), Fill::new(1).tag(tag())).await;
-    unshared.set(&key(2), Fill::new(1).tag(tag())).await;
-    one.cache.invalidate_key(&key(1)).await.unwrap();
+    unshared.put(&key(1), Fill::new(1).tag(tag())).await;
+    unshared.put(&key(2), Fill::new(1).tag(tag())).await;
+    one.cache.remove(&key(1)).await.unwrap();
     other.until_gone(1).await;
     assert!(other.has(2));
     one.cache.invalidate_tag(&tag()).await.unwrap();
@@ -119,13 +119,13 @@ async fn an_invalidation_is_sent_once_and_leaves_nothing_to_expire() {
     one.read(1, &store).await;
     let listener = client(&server.url()).await;
     let mut heard = Tracking::start(&listener, &["tg:c:", "tg:cn:"]).await.unwrap();
-    one.cache.invalidate_key(&key(1)).await.unwrap(); // which L2 held
-    one.cache.invalidate_key(&key(2)).await.unwrap(); // and which not
+    one.cache.remove(&key(1)).await.unwrap(); // which L2 held
+    one.cache.remove(&key(2)).await.unwrap(); // and which not
     one.cache.invalidate_tag(&tag()).await.unwrap();
     one.cache.invalidate_class("things").await.unwrap();
     one.cache.invalidate_pattern(&Pattern::parse("none:*").unwrap()).await.unwrap();
     one.cache.clear().await.unwrap();
-    one.cache.invalidate_key(&key(3)).await.unwrap();
+    one.cache.remove(&key(3)).await.unwrap();
     let told = [
         "tg:c:{thing:t1:1}",
         "tg:c:{thing:t1:2}",
@@ -155,7 +155,7 @@ async fn the_first_read_after_an_own_change_is_cached() {
     let store = Store::default();
     for round in 0..500 {
         match round % 5 {
-            0 => drop(one.cache.invalidate_key(&key(1)).await.unwrap()),
+            0 => drop(one.cache.remove(&key(1)).await.unwrap()),
             1 => one.cache.invalidate_tag(&tag()).await.unwrap(),
             2 => drop(one.cache.invalidate_class("things").await.unwrap()),
             3 => drop(one.cache.invalidate_pattern(&Pattern::parse("thing:*").unwrap()).await.unwrap()),
@@ -195,16 +195,16 @@ async fn a_notice_during_a_load_keeps_a_value_without_l2_out_of_l1() {
             Ok::<_, Infallible>(Fill::new(7_u32))
         };
         let reader = things.clone();
-        let read = tokio::spawn(async move { *reader.get_or_load(&key(index), load).await.unwrap().value });
+        let read = tokio::spawn(async move { *reader.fetch(&key(index), load).await.unwrap().value });
         begun.notified().await;
-        assert!(here.things.set(&key(100 + index), 1).await);
+        assert!(here.things.put(&key(100 + index), 1).await);
         // One after the other on one connection: once the second has come, the first has too.
-        other.cache.invalidate_key(&key(index)).await.unwrap();
-        other.cache.invalidate_key(&key(100 + index)).await.unwrap();
+        other.cache.remove(&key(index)).await.unwrap();
+        other.cache.remove(&key(100 + index)).await.unwrap();
         here.until_gone(100 + index).await;
         go_on.notify_one();
         assert_eq!(read.await.unwrap(), 7);
-        assert!(things.get_local(&key(index)).into_value().is_none(), "without a codec: {without_codec}");
+        assert!(things.peek(&key(index)).into_value().is_none(), "without a codec: {without_codec}");
     }
 }
 
@@ -214,7 +214,7 @@ async fn a_pattern_of_another_process_lets_others_run() {
     let (_server, [one, other]) = server_and_nodes().await;
     let local = other.cache.typed::<u32>(CLASS);
     for index in 0..5_000 {
-        local.set(&key(index), index).await;
+        local.put(&key(index), index).await;
     }
     let entries = || other.cache.stats().tiers[0].entries.unwrap();
     // A task of its own sends it: the walk may begin before the sender has its answer, and each of

@@ -32,12 +32,12 @@ fn refusals(node: &Node) -> usize {
 async fn a_full_server_stores_nothing() {
     let (server, [node]) = server_and_nodes().await;
     // The epoch is there, so only the store itself can be refused.
-    node.things.set(&key(9), 9).await;
-    node.cache.invalidate_key(&key(9)).await.unwrap();
+    node.things.put(&key(9), 9).await;
+    node.cache.remove(&key(9)).await.unwrap();
     server.cli(FULL).await;
-    node.things.set(&key(1), 1).await;
+    node.things.put(&key(1), 1).await;
     assert_eq!((values(&server).await.as_str(), refusals(&node)), ("", 1));
-    node.things.set_many([(key(1), 1), (key(2), 2)]).await;
+    node.things.put_many([(key(1), 1), (key(2), 2)]).await;
     assert_eq!((values(&server).await.as_str(), refusals(&node)), ("", 1));
     node.until(|l2| l2.owed == 0).await;
 
@@ -54,22 +54,22 @@ async fn a_full_server_stores_nothing() {
                 fill().await;
                 Ok::<_, Infallible>(Fill::new(3))
             };
-            assert_eq!(*node.things.get_or_load(&key(3), load).await.unwrap().value, 3);
+            assert_eq!(*node.things.fetch(&key(3), load).await.unwrap().value, 3);
         } else {
             let load = async move |keys: Vec<Key>| {
                 fill().await;
                 Ok::<_, Infallible>(keys.into_iter().map(|key| (key, Fill::new(4))).collect::<Vec<_>>())
             };
-            node.things.get_or_load_many([key(4), key(5)], load).await;
+            node.things.fetch_many([key(4), key(5)], load).await;
         }
         assert_eq!((values(&server).await.as_str(), refusals(&node)), ("", 1), "{single}");
     }
     // A new load may take no fence, and loads by itself.
-    let read = node.things.get_or_load(&key(6), async || Ok::<_, Infallible>(Fill::new(6))).await.unwrap();
+    let read = node.things.fetch(&key(6), async || Ok::<_, Infallible>(Fill::new(6))).await.unwrap();
     assert_eq!(*read.value, 6);
     assert!(refusals(&node) > 0);
     server.cli(ROOM).await;
-    node.things.set(&key(1), 1).await;
+    node.things.put(&key(1), 1).await;
     assert!(values(&server).await.contains("thing:t1:1"));
 }
 
@@ -78,8 +78,8 @@ async fn a_full_server_lets_values_expire_and_loads_end() {
     let (server, [node, other]) = server_and_nodes().await;
     let (here, there) =
         (node.cache.typed_with_codec::<u32>(KIND, Json::new()), other.cache.typed_with_codec(KIND, Json::new()));
-    here.set(&key(1), 1).await;
-    here.set(&key(2), 2).await;
+    here.put(&key(1), 1).await;
+    here.put(&key(2), 2).await;
     // A load is in progress when the memory runs out: it still renews its fence, and gives it back.
     let fence = "tg:cf:{thing:t1:3}";
     let is_over = Arc::new(Semaphore::new(0));
@@ -98,7 +98,7 @@ async fn a_full_server_lets_values_expire_and_loads_end() {
         is_over.add_permits(1);
     };
     let third = key(3);
-    let (read, ()) = tokio::join!(here.get_or_load(&third, load), steps);
+    let (read, ()) = tokio::join!(here.fetch(&third, load), steps);
     read.unwrap_err();
     let is_gone = async || (server.cli(&["EXISTS", fence]).await == "0").then_some(());
     poll_until(SOON, is_gone).await.unwrap();
@@ -110,12 +110,12 @@ async fn a_full_server_lets_values_expire_and_loads_end() {
         redis_cli(port, FULL).await;
         Ok::<_, Infallible>(Fill::new(3).uncached())
     };
-    here.get_or_load(&third, load).await.unwrap();
+    here.fetch(&third, load).await.unwrap();
     assert_eq!(server.cli(&["EXISTS", fence]).await, "0");
 
     here.expire(&key(1)).await.unwrap();
     assert_eq!(there.get(&key(1)).await, Lookup::Stale(1.into()));
-    node.cache.expire_keys(&[key(1), key(2)]).await.unwrap();
+    node.cache.expire_many(&[key(1), key(2)]).await.unwrap();
     assert_eq!(there.get(&key(2)).await, Lookup::Stale(2.into()));
     assert_eq!(refusals(&node) + refusals(&other), 0);
 }

@@ -103,7 +103,7 @@ impl Node {
     pub(crate) async fn read(&self, index: u32, store: &Store) -> Read<u32> {
         let store = store.clone();
         let load = async move || Ok::<_, Infallible>(Fill::new(store.read().await).tag(tag()));
-        self.things.get_or_load(&key(index), load).await.unwrap()
+        self.things.fetch(&key(index), load).await.unwrap()
     }
 
     /// Whether L1 has it.
@@ -123,7 +123,7 @@ impl Node {
     }
 
     pub(crate) fn has(&self, index: u32) -> bool {
-        self.things.get_local(&key(index)).into_value().is_some()
+        self.things.peek(&key(index)).into_value().is_some()
     }
 
     /// Makes everything in L1 too old, so that the next read queries L2.
@@ -142,10 +142,10 @@ pub(crate) async fn heard(node: &Node, writer: &Node) {
     let canaries = node.cache.typed_with_codec::<u32>(CANARIES, Json::new());
     let canary = Key::builder("canary").build().unwrap();
     // Word of everything that comes meanwhile refuses it.
-    poll_until(SOON, async || canaries.set(&canary, 0).await.then_some(())).await.unwrap();
+    poll_until(SOON, async || canaries.put(&canary, 0).await.then_some(())).await.unwrap();
     // Words come in order: once this one has come, the others have too.
-    writer.cache.invalidate_key(&canary).await.unwrap();
-    poll_until(SOON, async || (canaries.get_local(&canary) == Lookup::Miss).then_some(())).await.unwrap();
+    writer.cache.remove(&canary).await.unwrap();
+    poll_until(SOON, async || (canaries.peek(&canary) == Lookup::Miss).then_some(())).await.unwrap();
 }
 
 pub(crate) async fn server_and_nodes<const N: usize>() -> (RedisServer, [Node; N]) {

@@ -96,7 +96,7 @@ impl Load {
                 end.passed().await;
                 Ok::<_, Infallible>(Fill::new(value).tag(tag))
             };
-            let value = *node.things.get_or_load(&key, load).await.unwrap().value;
+            let value = *node.things.fetch(&key, load).await.unwrap().value;
             ended.open();
             value
         }));
@@ -142,7 +142,7 @@ impl Lane {
         let (cache, key, tag, how) = (self.nodes[node].cache.clone(), self.key(), self.tag(), self.round % 5);
         tokio::spawn(async move {
             match how {
-                0 => drop(cache.invalidate_key(&key).await.unwrap()),
+                0 => drop(cache.remove(&key).await.unwrap()),
                 1 => cache.invalidate_tag(&tag).await.unwrap(),
                 2 => drop(cache.invalidate_pattern(&Pattern::parse("thing:*").unwrap()).await.unwrap()),
                 3 => drop(cache.invalidate_class(CLASS.name()).await.unwrap()),
@@ -152,7 +152,7 @@ impl Lane {
     }
 
     fn held(&self, node: usize) -> Option<u32> {
-        self.nodes[node].things.get_local(&self.key()).into_value().map(|value| *value)
+        self.nodes[node].things.peek(&self.key()).into_value().map(|value| *value)
     }
 
     /// Returns when the node has the notices of all earlier changes, and holds none of the old
@@ -161,11 +161,11 @@ impl Lane {
         let canary = Key::builder("canary").part(node).build().unwrap();
         let things = &self.nodes[node].things;
         // Word of a class or of everything that comes meanwhile refuses it.
-        poll_until(SOON, async || things.set(&canary, 0).await.then_some(())).await.unwrap();
+        poll_until(SOON, async || things.put(&canary, 0).await.then_some(())).await.unwrap();
         // Words come in order: once this one has come, the others have too.
-        self.nodes[writer].cache.invalidate_key(&canary).await.unwrap();
+        self.nodes[writer].cache.remove(&canary).await.unwrap();
         let began = Instant::now();
-        while things.get_local(&canary).into_value().is_some() || self.held(node) == Some(old) {
+        while things.peek(&canary).into_value().is_some() || self.held(node) == Some(old) {
             assert!(began.elapsed() < SOON, "{place}: node {node} hears nothing");
             sleep(Duration::from_millis(1)).await;
         }
@@ -180,10 +180,10 @@ impl Lane {
         // The first load must run. The others may hold a value in L1 that no other process can see.
         let mut at: Vec<usize> = (0..NODES).collect();
         at.shuffle(&mut rand::rng());
-        self.nodes[at[0]].cache.invalidate_key(&self.key()).await.unwrap();
+        self.nodes[at[0]].cache.remove(&self.key()).await.unwrap();
         if rand::random() {
             let alone = self.nodes[at[1]].cache.typed::<u32>(CLASS);
-            alone.set(&self.key(), Fill::new(old).tag(self.tag())).await;
+            alone.put(&self.key(), Fill::new(old).tag(self.tag())).await;
         }
         let mut loads = [Load::new(at[0]), Load::new(at[rand::random_range(0..NODES)])];
         let writer = rand::random_range(0..NODES);
@@ -270,7 +270,7 @@ impl Lane {
             node.outlive_l1();
             let row = Arc::clone(&self.row);
             let load = async move || Ok::<_, Infallible>(Fill::new(row.load(Ordering::SeqCst)));
-            assert_eq!(*node.things.get_or_load(&self.key(), load).await.unwrap().value, new, "{place}: L2");
+            assert_eq!(*node.things.fetch(&self.key(), load).await.unwrap().value, new, "{place}: L2");
         }
         for node in 0..NODES {
             assert_ne!(self.held(node), Some(old), "{place}: it came back to L1 of node {node}");

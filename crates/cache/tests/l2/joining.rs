@@ -32,7 +32,7 @@ impl Load {
                 gate.notified().await;
                 brings.map(Fill::new)
             };
-            match things.get_or_load(&key(1), load).await {
+            match things.fetch(&key(1), load).await {
                 Ok(read) => Ok((*read.value, read.source)),
                 Err(LoadError::Loader(error)) => Err(*error),
                 Err(error) => panic!("{error}"),
@@ -50,15 +50,15 @@ impl Load {
 
 /// Changes the key elsewhere, and returns when `here` has received and processed the notice.
 async fn change_elsewhere(other: &Node, here: &Node) {
-    other.cache.invalidate_key(&key(1)).await.unwrap();
+    other.cache.remove(&key(1)).await.unwrap();
     all_is_heard(other, here).await;
 }
 
 /// Notices arrive in order on one connection: once these have come, the earlier ones have too.
 async fn all_is_heard(other: &Node, here: &Node) {
     for index in 100..102 {
-        assert!(here.things.set(&key(index), 1).await);
-        other.cache.invalidate_key(&key(index)).await.unwrap();
+        assert!(here.things.put(&key(index), 1).await);
+        other.cache.remove(&key(index)).await.unwrap();
         poll_until(SOON, async || (!here.has(index)).then_some(())).await.unwrap();
     }
 }
@@ -80,18 +80,18 @@ async fn a_read_after_the_notice_of_a_change_does_not_join_an_older_load() {
         let things = here.things.clone();
         let later = tokio::spawn(async move {
             if is_batch {
-                let read = things.get_or_load_many([key(1)], fresh_ones).await.remove(0).unwrap();
+                let read = things.fetch_many([key(1)], fresh_ones).await.remove(0).unwrap();
                 *read.unwrap().value
             } else {
-                *things.get_or_load(&key(1), fresh).await.unwrap().value
+                *things.fetch(&key(1), fresh).await.unwrap().value
             }
         });
         // Time to join, if it does.
         sleep(Duration::from_millis(50)).await;
         assert_eq!(doomed.end().await.unwrap().0, 1, "who asked before");
         assert_eq!(timeout(SOON, later).await.unwrap().unwrap(), 2, "in a batch: {is_batch}");
-        assert_eq!(*here.things.get_or_load(&key(1), fresh).await.unwrap().value, 2);
-        here.cache.invalidate_key(&key(1)).await.unwrap();
+        assert_eq!(*here.things.fetch(&key(1), fresh).await.unwrap().value, 2);
+        here.cache.remove(&key(1)).await.unwrap();
     }
 }
 
@@ -107,7 +107,7 @@ async fn a_load_that_began_after_the_change_answers_all_callers_that_join() {
     let things = here.things.clone();
     let joined = tokio::spawn(async move {
         let never = async || Err::<Fill<u32>, _>("loaded twice");
-        things.get_or_load(&key(1), never).await.map(|read| (*read.value, read.source))
+        things.fetch(&key(1), never).await.map(|read| (*read.value, read.source))
     });
     sleep(Duration::from_millis(50)).await;
     assert_eq!(load.end().await.unwrap(), (7, Source::Loaded));
@@ -124,12 +124,12 @@ async fn a_stale_value_that_was_changed_elsewhere_is_no_fallback() {
     // With a distant time-out and without one.
     for soft in [SOON, Duration::ZERO] {
         let there = things(&here, BRIEF.soft_timeout(soft));
-        assert!(things(&other, BRIEF).set(&key(1), 1).await);
+        assert!(things(&other, BRIEF).put(&key(1), 1).await);
         sleep(Duration::from_millis(5)).await;
         let early = Load::begin(&there, Err("down")).await;
         change_elsewhere(&other, &here).await;
         let later =
-            tokio::spawn(async move { there.get_or_load(&key(1), fresh).await.map(|read| (*read.value, read.source)) });
+            tokio::spawn(async move { there.fetch(&key(1), fresh).await.map(|read| (*read.value, read.source)) });
         sleep(Duration::from_millis(50)).await;
         let early = early.end().await;
         let later = timeout(SOON, later).await.unwrap().unwrap();
@@ -141,7 +141,7 @@ async fn a_stale_value_that_was_changed_elsewhere_is_no_fallback() {
             // It shared that failure, or loaded.
             assert!(later.as_ref().map_or(true, |read| read.0 == 2), "{later:?}");
         }
-        here.cache.invalidate_key(&key(1)).await.unwrap();
+        here.cache.remove(&key(1)).await.unwrap();
     }
 }
 
@@ -157,7 +157,7 @@ async fn a_caller_that_joined_a_read_is_served_when_its_leader_leaves() {
     for (round, is_held) in (0..).zip([true, false]) {
         let wanted = key(200 + round);
         if is_held {
-            assert!(other.things.set(&wanted, 1).await);
+            assert!(other.things.put(&wanted, 1).await);
         }
         // The heartbeat got a reply a moment ago, so the query is a plain one.
         here.until(|l2| l2.is_followed && l2.is_available).await;
@@ -167,7 +167,7 @@ async fn a_caller_that_joined_a_read_is_served_when_its_leader_leaves() {
             let (things, wanted) = (here.things.clone(), wanted.clone());
             tokio::spawn(async move {
                 let load = async move || Ok::<_, &str>(Fill::new(brings));
-                things.get_or_load(&wanted, load).await.map(|read| *read.value)
+                things.fetch(&wanted, load).await.map(|read| *read.value)
             })
         };
         let leader = read(2);
@@ -180,7 +180,7 @@ async fn a_caller_that_joined_a_read_is_served_when_its_leader_leaves() {
         let value = timeout(SOON, follower).await.unwrap().unwrap().unwrap();
         // If L2 has no value, the loader of the caller that left continues.
         assert_eq!(value, if is_held { 1 } else { 2 });
-        poll_until(SOON, async || here.things.get_local(&wanted).into_value()).await.unwrap();
+        poll_until(SOON, async || here.things.peek(&wanted).into_value()).await.unwrap();
     }
 }
 
@@ -191,12 +191,12 @@ async fn a_caller_that_joined_a_read_is_served_even_if_its_leader_is_not_polled(
     for (round, is_held) in (0..).zip([true, false]) {
         let wanted = key(200 + round);
         if is_held {
-            assert!(other.things.set(&wanted, 1).await);
+            assert!(other.things.put(&wanted, 1).await);
         }
         here.until(|l2| l2.is_followed && l2.is_available).await;
         let read = async |brings: u32| {
             let load = async move || Ok::<_, &str>(Fill::new(brings));
-            here.things.get_or_load(&wanted, load).await.map(|read| *read.value)
+            here.things.fetch(&wanted, load).await.map(|read| *read.value)
         };
         let mut leader = Box::pin(read(2));
         assert!(leader.as_mut().now_or_never().is_none(), "it looks");

@@ -20,7 +20,7 @@ async fn read_many(node: &Node, store: &Store) -> Vec<(u32, Source)> {
         let value = store.read().await;
         Ok::<_, Infallible>(keys.into_iter().map(|key| (key, Fill::new(value))).collect::<Vec<_>>())
     };
-    let reads = node.things.get_or_load_many([key(11), key(12)], load).await;
+    let reads = node.things.fetch_many([key(11), key(12)], load).await;
     reads.into_iter().map(|read| read.unwrap().unwrap()).map(|read| (*read.value, read.source)).collect()
 }
 
@@ -79,13 +79,13 @@ async fn the_wait_for_another_process_is_bounded_by_the_class() {
                 begin.send(()).unwrap();
                 pending::<Result<Fill<u32>, Infallible>>().await
             };
-            things.get_or_load(&key(index), load).await
+            things.fetch(&key(index), load).await
         });
         begun.await.unwrap();
         let things = there.cache.typed_with_codec::<u32>(CLASS.load_wait(wait), Json::new());
         let began = Instant::now();
         let wanted = key(index);
-        let own = things.get_or_load(&wanted, async || Ok::<_, Infallible>(Fill::new(2)));
+        let own = things.fetch(&wanted, async || Ok::<_, Infallible>(Fill::new(2)));
         let read = timeout(SOON, own).await.unwrap().unwrap();
         assert_eq!((*read.value, read.source), (2, Source::Loaded));
         assert!(began.elapsed() >= wait, "it waited {:?} of {wait:?}", began.elapsed());
@@ -105,7 +105,7 @@ async fn a_load_of_this_process_that_is_too_old_by_now_holds_up_no_later_read() 
             begin.send(()).unwrap();
             pending::<Result<Fill<u32>, Infallible>>().await
         };
-        things.get_or_load(&key(1), load).await
+        things.fetch(&key(1), load).await
     });
     begun.await.unwrap();
     // The loaded value is older than this, but its fence is still in force.

@@ -115,7 +115,7 @@ async fn a_redis_that_restarts_is_used_again() {
     server.kill9();
     reads_go_on(&one, 1000, &store).await;
     store.row.store(1, Ordering::SeqCst);
-    one.cache.invalidate_key(&key(1)).await.unwrap_err();
+    one.cache.remove(&key(1)).await.unwrap_err();
     server.restart().await;
     for node in [&one, &other] {
         node.until(|l2| l2.owed == 0 && l2.is_available && l2.is_followed).await;
@@ -140,7 +140,7 @@ async fn a_cancelled_invalidation_is_completed() {
     let store = Store::default();
     one.read(1, &store).await;
     server.hang().await;
-    assert!(timeout(Duration::from_millis(20), one.cache.invalidate_key(&key(1))).await.is_err());
+    assert!(timeout(Duration::from_millis(20), one.cache.remove(&key(1))).await.is_err());
     assert_eq!(one.cache.owed(), Some(1));
     server.resume();
     one.until(|l2| l2.owed == 0).await;
@@ -155,10 +155,10 @@ async fn too_many_invalidations_become_one() {
     other.read(1, &store).await;
     server.hang().await;
     // One of them pays the time-out.
-    one.cache.invalidate_key(&key(0)).await.unwrap_err();
+    one.cache.remove(&key(0)).await.unwrap_err();
     for from in [0, 6000] {
         let keys: Vec<_> = (from..from + 6000).map(|index| key(index + 10)).collect();
-        one.cache.invalidate_keys(&keys).await.unwrap_err();
+        one.cache.remove_many(&keys).await.unwrap_err();
     }
     assert_eq!(one.cache.owed(), Some(1));
     server.resume();
@@ -190,7 +190,7 @@ async fn lost_replies_bring_nothing_back() {
         // trusted again.
         let told = match round % 3 {
             0 => one.cache.invalidate_tag(&tag()).await,
-            1 => one.cache.invalidate_key(&key(1)).await.map(drop),
+            1 => one.cache.remove(&key(1)).await.map(drop),
             _ => one.cache.clear().await,
         };
         assert!(told.is_ok() || one.cache.owed() > Some(0) || one.l2().errors > 0);
@@ -224,16 +224,16 @@ async fn a_set_that_arrives_too_late_is_refused() {
     let store = Store::default();
     let keys: Vec<_> = (1..=3).map(key).collect();
     // So that the server knows the scripts.
-    one.things.set(&keys[0], 0).await;
-    one.things.set_many(keys.iter().map(|key| (key, 0))).await;
+    one.things.put(&keys[0], 0).await;
+    one.things.put_many(keys.iter().map(|key| (key, 0))).await;
     for is_batch in [false, true] {
         one.until(|l2| l2.owed == 0 && l2.is_available && l2.is_followed).await;
         proxy.hold();
         let set = async {
             if is_batch {
-                one.things.set_many(keys.iter().map(|key| (key, 1))).await;
+                one.things.put_many(keys.iter().map(|key| (key, 1))).await;
             } else {
-                one.things.set(&keys[0], 1).await;
+                one.things.put(&keys[0], 1).await;
             }
         };
         let ((), ()) = tokio::join!(set, async {
@@ -245,7 +245,7 @@ async fn a_set_that_arrives_too_late_is_refused() {
         one.until(|l2| l2.owed > 0).await;
         one.until(|l2| l2.owed == 0 && l2.is_available).await;
         for key in &keys {
-            other.things.set(key, 2).await;
+            other.things.put(key, 2).await;
         }
         let before = scripts_run(&server).await;
         relay.go_on();

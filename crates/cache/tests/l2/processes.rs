@@ -49,7 +49,7 @@ async fn ask(url: &str) {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     Ok::<_, std::convert::Infallible>(Fill::new(u32::try_from(loads).unwrap()))
                 };
-                node.things.get_or_load(&key(index), load).await.unwrap()
+                node.things.fetch(&key(index), load).await.unwrap()
             });
         }
         for read in reads.join_all().await {

@@ -42,9 +42,9 @@ async fn a_write_on_one_node_is_seen_on_the_other_within_milliseconds() {
         held.await.unwrap_or_else(|_| panic!("{round} {:?} {:?}", other.listener.0, other.l2()));
         store.row.store(round + 1, Ordering::SeqCst);
         match round % 3 {
-            0 => drop(one.cache.invalidate_key(&key(index)).await.unwrap()),
+            0 => drop(one.cache.remove(&key(index)).await.unwrap()),
             1 => one.cache.invalidate_tag(&tag()).await.unwrap(),
-            _ => assert!(one.things.set(&key(index), Fill::new(round + 1).tag(tag())).await),
+            _ => assert!(one.things.put(&key(index), Fill::new(round + 1).tag(tag())).await),
         }
         // From here on the old value must not be served.
         delays.push(until_gone(&other, index).await);

@@ -27,7 +27,7 @@ async fn changes_reach(one: &Node, other: &Node) {
         assert!(one.has(1) && other.has(1), "round {round}");
         let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
         match round % 7 {
-            0 => drop(one.cache.invalidate_key(&key(1)).await.unwrap()),
+            0 => drop(one.cache.remove(&key(1)).await.unwrap()),
             1 => one.cache.invalidate_tag(&tag()).await.unwrap(),
             2 => drop(one.cache.invalidate_pattern(&Pattern::parse("thing:*").unwrap()).await.unwrap()),
             3 => drop(one.cache.invalidate_class("things").await.unwrap()),
@@ -36,7 +36,7 @@ async fn changes_reach(one: &Node, other: &Node) {
                 let write = async move || Ok::<_, Infallible>(Fill::new(new).tag(tag()));
                 assert!(one.things.write_through(&key(1), write).await.unwrap().cached);
             }
-            _ => assert!(one.things.set(&key(1), Fill::new(new).tag(tag())).await),
+            _ => assert!(one.things.put(&key(1), Fill::new(new).tag(tag())).await),
         }
         // The node gets no notice of its own change, so its next value is kept.
         let read = one.read(1, &store).await;
@@ -122,7 +122,7 @@ async fn values_changed_before_the_last_node_subscribed_are_not_served() {
     assert_eq!(*first.read(1, &store).await.value, 0);
     store.row.store(1, Ordering::SeqCst);
     let (key, before) = (key(1), proxy.held());
-    let (told, ()) = tokio::join!(last.cache.invalidate_key(&key), async {
+    let (told, ()) = tokio::join!(last.cache.remove(&key), async {
         poll_until(SOON, async || (proxy.held() > before).then_some(())).await.unwrap();
         assert_eq!(last.l2().errors, 0, "it does not know yet");
         proxy.restore();

@@ -21,8 +21,8 @@ async fn every_invalidation_is_told(one: &Node, other: &Node) {
         other.read(1, &store).await;
         let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
         match round {
-            0 => drop(one.cache.invalidate_key(&key(1)).await.unwrap()),
-            1 => drop(one.cache.invalidate_keys(&[key(1), key(2)]).await.unwrap()),
+            0 => drop(one.cache.remove(&key(1)).await.unwrap()),
+            1 => drop(one.cache.remove_many(&[key(1), key(2)]).await.unwrap()),
             2 => one.cache.invalidate_tag(&tag()).await.unwrap(),
             3 => drop(one.cache.invalidate_class("things").await.unwrap()),
             4 => drop(one.cache.invalidate_pattern(&pattern()).await.unwrap()),
@@ -93,7 +93,7 @@ async fn foreign_values_at_keys_of_the_cache_count_as_nothing() {
         let new = store.row.fetch_add(1, Ordering::SeqCst) + 1;
         one.outlive_l1();
         other.outlive_l1();
-        one.cache.invalidate_key(&key(1)).await.unwrap();
+        one.cache.remove(&key(1)).await.unwrap();
         server.cli(&["RPUSH", name, "foreign"]).await;
         assert_eq!(*one.read(1, &store).await.value, new, "{name}");
         assert_eq!(*other.read(1, &store).await.value, new, "{name}");
@@ -112,7 +112,7 @@ async fn a_full_server_without_eviction_accepts_invalidations() {
     every_invalidation_is_told(&one, &other).await;
     // A caller's value cannot be stored, but the old one is gone all the same.
     store.row.store(1000, Ordering::SeqCst);
-    one.things.set(&key(1), Fill::new(1000).tag(tag())).await;
+    one.things.put(&key(1), Fill::new(1000).tag(tag())).await;
     one.until(|l2| l2.owed == 0).await;
     other.until_gone(1).await;
     assert_eq!(*other.read(1, &store).await.value, 1000);

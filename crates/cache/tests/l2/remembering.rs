@@ -159,13 +159,13 @@ async fn an_entry_is_fresh_until_redis_expires_it() {
     let [mine, theirs] = [&one, &other].map(|node| node.cache.typed_with_codec::<u32>(class, Json::new()));
     for round in 0..3 {
         let before = Instant::now();
-        mine.set(&key(1), round).await;
+        mine.put(&key(1), round).await;
         let stored = Instant::now();
         let mut hits = 0;
         loop {
             other.outlive_l1();
             let asked = Instant::now();
-            let Ok(read) = theirs.get_or_load(&key(1), async || Err::<Fill<u32>, _>("gone")).await else { break };
+            let Ok(read) = theirs.fetch(&key(1), async || Err::<Fill<u32>, _>("gone")).await else { break };
             assert_eq!((*read.value, read.source), (round, Source::Shared));
             // Redis counts whole milliseconds.
             let (least, most) = (TTL.saturating_sub(before.elapsed()), TTL.saturating_sub(asked - stored));

@@ -68,7 +68,7 @@ async fn read(node: &Node, index: u32, row: u32) -> u32 {
     };
     let others = node.cache.typed_with_codec::<u32>(OTHERS, Json::new());
     let handle = if index == OF_OTHERS { &others } else { &node.things };
-    *handle.get_or_load(&key(index), load).await.unwrap().value
+    *handle.fetch(&key(index), load).await.unwrap().value
 }
 
 /// After any change of this process, or of another with a received notice: a replica without the
@@ -104,17 +104,17 @@ async fn a_value_missing_on_a_replica_is_read_from_the_primary() {
             assert_eq!((read(&one, *index, 1).await, read(&other, *index, 1).await), (1, 1), "{index}");
         }
     };
-    one.cache.invalidate_key(&key(1)).await.unwrap();
+    one.cache.remove(&key(1)).await.unwrap();
     are_new(&[1]).await;
     // Reads of the replica continue, and it has its old values.
     for (node, index) in [(&one, 98), (&other, 99)] {
         let before = node.l2().from_replicas;
         assert_eq!((read(node, index, 1).await, node.l2().from_replicas), (0, before + 1), "{index}");
     }
-    one.cache.invalidate_keys(&[key(2), key(3)]).await.unwrap();
+    one.cache.remove_many(&[key(2), key(3)]).await.unwrap();
     are_new(&[2, 3]).await;
-    assert!(one.things.set(&key(4), 1).await);
-    one.things.set_many([(key(5), 1), (key(6), 1)]).await;
+    assert!(one.things.put(&key(4), 1).await);
+    one.things.put_many([(key(5), 1), (key(6), 1)]).await;
     let written = one.things.write_through(&key(7), async || Ok::<_, Infallible>(Fill::new(1))).await.unwrap();
     assert!(written.cached);
     for index in [4, 5, 6, 7] {
@@ -203,12 +203,12 @@ async fn a_replica_does_not_bring_back_a_value_that_a_batch_missed() {
     let _replica = RedisServer::builder().set("replicaof", &format!("127.0.0.1 {}", relay.port())).start().await;
     let one = node(&primary.url(), WINDOW).await;
     let waning = one.cache.typed_with_codec::<u32>(WANING, Json::new());
-    waning.set(&key(1), 1).await;
+    waning.put(&key(1), 1).await;
     let gone = async |_: Vec<tidegate_cache::Key>| Ok::<_, Infallible>(Vec::new());
     poll_until(SOON, async || {
         let before = one.l2().from_replicas;
         one.clock.advance(HALF * 2);
-        let read = waning.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new(1))).await.unwrap();
+        let read = waning.fetch(&key(1), async || Ok::<_, Infallible>(Fill::new(1))).await.unwrap();
         (read.source == Source::Shared && one.l2().from_replicas > before).then_some(())
     })
     .await
@@ -216,14 +216,14 @@ async fn a_replica_does_not_bring_back_a_value_that_a_batch_missed() {
     relay.stop_replies();
     // L1 holds it, and it is about to be reloaded, which finds that there is no value any more.
     one.clock.advance(HALF);
-    assert_eq!(waning.get_or_load_many([key(1)], gone).await.len(), 1);
+    assert_eq!(waning.fetch_many([key(1)], gone).await.len(), 1);
     poll_until(SOON, async || (primary.cli(&["EXISTS", "tg:c:{thing:t1:1}"]).await.trim() == "0").then_some(()))
         .await
         .unwrap();
     let until = Instant::now() + WINDOW * 3 / 2;
     while Instant::now() < until {
         one.clock.advance(HALF * 2);
-        let read = waning.get_or_load_many([key(1)], gone).await.remove(0).unwrap();
+        let read = waning.fetch_many([key(1)], gone).await.remove(0).unwrap();
         assert!(read.is_none(), "{read:?}");
     }
 }
@@ -260,7 +260,7 @@ async fn in_a_cluster_each_shard_has_its_replica() {
     assert_eq!(store.reads(), 60);
     // An invalidated value is gone at once for the node that invalidated it.
     store.row.store(1, Ordering::SeqCst);
-    one.cache.invalidate_keys(&keys).await.unwrap();
+    one.cache.remove_many(&keys).await.unwrap();
     for index in 0..60 {
         assert_eq!(*one.read(index, &store).await.value, 1);
     }

@@ -32,8 +32,8 @@ async fn every_key_has_an_expiry() {
     let (_server, [one]) = server_and_nodes().await;
     let store = Store::default();
     one.read(1, &store).await;
-    one.things.set(&key(2), Fill::new(2).tag(tag())).await;
-    one.cache.invalidate_key(&key(3)).await.unwrap();
+    one.things.put(&key(2), Fill::new(2).tag(tag())).await;
+    one.cache.remove(&key(3)).await.unwrap();
     one.cache.invalidate_tag(&tag()).await.unwrap();
     one.cache.invalidate_class("things").await.unwrap();
     one.cache.invalidate_pattern(&Pattern::parse("x:*").unwrap()).await.unwrap();
@@ -97,9 +97,9 @@ fn other_nodes_do_not_wait_long_for_a_dead_node() {
 #[tokio::test]
 async fn a_load_that_fails_lets_the_next_node_load_at_once() {
     let (_server, [one, other]) = server_and_nodes().await;
-    let failed = one.things.get_or_load(&key(1), async || Err::<Fill<u32>, _>("down")).await;
+    let failed = one.things.fetch(&key(1), async || Err::<Fill<u32>, _>("down")).await;
     assert!(failed.is_err());
-    let panicked = one.things.get_or_load(&key(2), async || -> Result<Fill<u32>, ()> { panic!("on purpose") }).await;
+    let panicked = one.things.fetch(&key(2), async || -> Result<Fill<u32>, ()> { panic!("on purpose") }).await;
     assert!(panicked.is_err());
     for index in [1, 2] {
         let read =
@@ -113,20 +113,20 @@ async fn a_value_set_by_one_node_is_read_by_the_other() {
     let (_server, [one, other]) = server_and_nodes().await;
     let store = Store::default();
     other.read(1, &store).await;
-    assert!(one.things.set(&key(1), Fill::new(7).tag(tag())).await);
+    assert!(one.things.put(&key(1), Fill::new(7).tag(tag())).await);
     other.outlive_l1();
     let read = other.read(1, &store).await;
     assert_eq!((*read.value, read.source), (7, Source::Shared));
-    assert_eq!(one.things.get_local(&key(1)), Lookup::Fresh(Arc::new(7)));
+    assert_eq!(one.things.peek(&key(1)), Lookup::Fresh(Arc::new(7)));
     // A load that began before may not overwrite it.
-    other.cache.invalidate_key(&key(1)).await.unwrap();
+    other.cache.remove(&key(1)).await.unwrap();
     let slow = Store::slow(Duration::from_millis(100));
     let (loading, node) = (slow.clone(), other.clone());
     let load = tokio::spawn(async move { node.read(1, &loading).await });
     while slow.reads() == 0 {
         tokio::task::yield_now().await;
     }
-    one.things.set(&key(1), 8).await;
+    one.things.put(&key(1), 8).await;
     assert!(!load.await.unwrap().stored);
     assert_eq!((*other.read(1, &store).await.value, store.reads()), (8, 1));
 }
@@ -167,16 +167,16 @@ async fn a_pattern_removes_exactly_what_matches_on_all_nodes() {
     let names = ["a", "ä", "ab", "a*", "a[b]", "b"];
     let answers = one.cache.typed_with_codec::<u32>(TtlClass::API, Json::new());
     for node in [&one, &other] {
-        node.things.set(&Key::builder("usersAbc").build().unwrap(), 0).await;
+        node.things.put(&Key::builder("usersAbc").build().unwrap(), 0).await;
         for name in names {
-            node.things.set(&named(name), 0).await;
+            node.things.put(&named(name), 0).await;
         }
     }
     let answer = Key::builder("user").part("answer").build().unwrap();
-    answers.set(&answer, 0).await;
+    answers.put(&answer, 0).await;
     let has = async |node: &Node, key: &Key| {
         node.outlive_l1();
-        node.things.get_or_load(key, async || Err::<Fill<u32>, _>(())).await.is_ok()
+        node.things.fetch(key, async || Err::<Fill<u32>, _>(())).await.is_ok()
     };
     one.cache.invalidate_pattern(&Pattern::parse("user:?").unwrap()).await.unwrap();
     for name in names {
@@ -190,7 +190,7 @@ async fn a_pattern_removes_exactly_what_matches_on_all_nodes() {
         assert!(!has(&other, &named(name)).await, "{name}");
     }
     one.outlive_l1();
-    let read = answers.get_or_load(&answer, async || Err::<Fill<u32>, _>(())).await.unwrap();
+    let read = answers.fetch(&answer, async || Err::<Fill<u32>, _>(())).await.unwrap();
     assert_eq!(read.source, Source::Shared);
     assert!(has(&other, &Key::builder("usersAbc").build().unwrap()).await);
 }
@@ -200,8 +200,8 @@ async fn thousands_of_keys_go_by_pattern_and_the_others_stay() {
     let (_server, [one]) = server_and_nodes().await;
     let key = |kind: &str, index: u32| Key::builder(kind).part(index).build().unwrap();
     for index in 0..3000 {
-        one.things.set(&key("goes", index), index).await;
-        one.things.set(&key("stays", index), index).await;
+        one.things.put(&key("goes", index), index).await;
+        one.things.put(&key("stays", index), index).await;
     }
     assert_eq!(one.cache.invalidate_pattern(&Pattern::parse("goes:*").unwrap()).await.unwrap(), 3000);
     let held = keys(&one.client).await;
@@ -235,8 +235,8 @@ async fn bytes_that_cannot_be_read_are_reported_and_replaced() {
     let (_server, [one, other]) = server_and_nodes().await;
     let (old, new) =
         (one.cache.typed_with_codec(CLASS, Versioned(1)), other.cache.typed_with_codec(CLASS, Versioned(2)));
-    old.set(&key(1), 3).await;
-    let read = new.get_or_load(&key(1), async || Ok::<_, ()>(Fill::new(4))).await.unwrap();
+    old.put(&key(1), 3).await;
+    let read = new.fetch(&key(1), async || Ok::<_, ()>(Fill::new(4))).await.unwrap();
     assert_eq!((*read.value, read.source, read.stored), (4, Source::Loaded, true));
     assert!(
         other.listener.0.lock().unwrap()[0].contains("Version { found: 1, expected: 2 }"),
@@ -246,17 +246,17 @@ async fn bytes_that_cannot_be_read_are_reported_and_replaced() {
     // Bytes of another program.
     foreign(&one.client, &["SET", "tg:c:{thing:t1:1}", "nonsense"]).await;
     tidegate_testkit::poll_until(crate::ground::SOON, async || (!other.has(1)).then_some(())).await.unwrap();
-    let read = new.get_or_load(&key(1), async || Ok::<_, ()>(Fill::new(5))).await.unwrap();
+    let read = new.fetch(&key(1), async || Ok::<_, ()>(Fill::new(5))).await.unwrap();
     assert_eq!((*read.value, read.source, read.stored), (5, Source::Loaded, true));
     assert_eq!(other.l2().codec_errors, 2);
     other.outlive_l1();
-    let read = new.get_or_load(&key(1), async || Ok::<_, ()>(Fill::new(6))).await.unwrap();
+    let read = new.fetch(&key(1), async || Ok::<_, ()>(Fill::new(6))).await.unwrap();
     assert_eq!((*read.value, read.source), (5, Source::Shared));
     // Too large for L2: not shared, and the old smaller value is gone.
-    assert!(!new.set(&key(1), 101).await);
-    assert_eq!(new.get_local(&key(1)), Lookup::Miss);
+    assert!(!new.put(&key(1), 101).await);
+    assert_eq!(new.peek(&key(1)), Lookup::Miss);
     other.outlive_l1();
-    let read = new.get_or_load(&key(1), async || Ok::<_, ()>(Fill::new(102))).await.unwrap();
+    let read = new.fetch(&key(1), async || Ok::<_, ()>(Fill::new(102))).await.unwrap();
     assert_eq!((*read.value, read.source, read.stored), (102, Source::Loaded, true));
     assert_eq!((other.l2().codec_errors, other.l2().errors), (4, 0));
 }
@@ -265,8 +265,8 @@ async fn bytes_that_cannot_be_read_are_reported_and_replaced() {
 async fn a_handle_without_codec_stays_in_l1() {
     let (_server, [one]) = server_and_nodes().await;
     let local = one.cache.typed::<u32>(CLASS);
-    local.get_or_load(&key(1), async || Ok::<_, ()>(Fill::new(1))).await.unwrap();
-    local.set(&key(2), 2).await;
+    local.fetch(&key(1), async || Ok::<_, ()>(Fill::new(1))).await.unwrap();
+    local.put(&key(2), 2).await;
     assert_eq!(keys(&one.client).await, Vec::<String>::new());
     assert_eq!((one.l2().hits, one.l2().misses), (0, 0));
 }

@@ -22,12 +22,12 @@ fn things(node: &Node, class: TtlClass) -> TypedCache<u32> {
 async fn read(things: &TypedCache<u32>, store: &Store) -> Read<u32> {
     let store = store.clone();
     let load = async move || Ok::<_, Infallible>(Fill::new(store.read().await).tag(tag()));
-    timeout(SOON, things.get_or_load(&key(1), load)).await.unwrap().unwrap()
+    timeout(SOON, things.fetch(&key(1), load)).await.unwrap().unwrap()
 }
 
 /// A value in L2 past its lifetime, of which `node` knows nothing.
 async fn leave_stale(predecessor: &Node, class: TtlClass, value: u32) {
-    assert!(things(predecessor, class).set(&key(1), Fill::new(value).tag(tag())).await);
+    assert!(things(predecessor, class).put(&key(1), Fill::new(value).tag(tag())).await);
     sleep(Duration::from_millis(5)).await;
 }
 
@@ -41,9 +41,7 @@ async fn a_new_process_serves_stale_values_of_its_predecessor_while_it_loads() {
         let stale = read(&there, &store).await;
         assert_eq!((*stale.value, stale.source, stale.fresh_for), (7, Source::Stale, Duration::ZERO));
     }
-    poll_until(SOON, async || there.get_local(&key(1)).into_value().filter(|value| **value == 8).map(drop))
-        .await
-        .unwrap();
+    poll_until(SOON, async || there.peek(&key(1)).into_value().filter(|value| **value == 8).map(drop)).await.unwrap();
     assert_eq!(store.reads(), 1, "it was loaded once");
     assert_eq!((other.l2().hits, other.l2().misses, other.l2().errors), (1, 0, 0), "one read, one look");
 }
@@ -54,14 +52,14 @@ async fn a_load_that_fails_leaves_the_stale_value() {
     for (round, class) in (0..).zip([BRIEF, BRIEF.soft_timeout(SOON)]) {
         leave_stale(&one, class, round).await;
         let there = things(&other, class);
-        let down = timeout(SOON, there.get_or_load(&key(1), async || Err::<Fill<u32>, _>("down"))).await.unwrap();
+        let down = timeout(SOON, there.fetch(&key(1), async || Err::<Fill<u32>, _>("down"))).await.unwrap();
         assert_eq!((*down.as_ref().unwrap().value, down.unwrap().source), (round, Source::Stale));
         poll_until(SOON, async || (other.cache.stats().classes[1].load_failures == u64::from(round) + 1).then_some(()))
             .await
             .unwrap();
         // It is still there for others, and may be loaded by any caller that can.
         one.outlive_l1();
-        one.cache.invalidate_key(&key(1)).await.unwrap();
+        one.cache.remove(&key(1)).await.unwrap();
     }
 }
 
@@ -92,8 +90,7 @@ async fn a_process_that_waits_for_another_serves_the_stale_value_and_loads_nothi
         assert_eq!((*stale.value, stale.source), (7, Source::Stale));
     }
     for node in [&one, &other] {
-        let has_new =
-            async || things(node, long).get_local(&key(1)).into_value().filter(|value| **value == 8).map(drop);
+        let has_new = async || things(node, long).peek(&key(1)).into_value().filter(|value| **value == 8).map(drop);
         poll_until(SOON, has_new).await.unwrap();
     }
     assert!(store.reads() <= 2, "{} loads", store.reads());
@@ -122,7 +119,7 @@ async fn an_invalidated_value_is_not_served_stale() {
         leave_stale(&one, BRIEF, 0).await;
         store.row.store(round, Ordering::SeqCst);
         match round % 4 {
-            0 => drop(one.cache.invalidate_key(&key(1)).await.unwrap()),
+            0 => drop(one.cache.remove(&key(1)).await.unwrap()),
             1 => one.cache.invalidate_tag(&tag()).await.unwrap(),
             2 => drop(one.cache.invalidate_class("brief").await.unwrap()),
             _ => one.cache.clear().await.unwrap(),
@@ -152,18 +149,18 @@ async fn an_ended_load_of_a_stale_value_leaves_no_task() {
     let (_server, [one, other]) = server_and_nodes().await;
     let class = BRIEF.soft_timeout(Duration::from_secs(3600));
     let wanted: Vec<_> = (0..200).map(key).collect();
-    things(&one, class).set_many(wanted.iter().map(|key| (key, 7))).await;
+    things(&one, class).put_many(wanted.iter().map(|key| (key, 7))).await;
     sleep(Duration::from_millis(5)).await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     let there = things(&other, class);
     for key in &wanted[..100] {
-        let read = there.get_or_load(key, async || Ok::<_, Infallible>(Fill::new(8))).await.unwrap();
+        let read = there.fetch(key, async || Ok::<_, Infallible>(Fill::new(8))).await.unwrap();
         assert_eq!((*read.value, read.source), (8, Source::Loaded));
     }
     let load =
         async |keys: Vec<Key>| Ok::<_, Infallible>(keys.into_iter().map(|key| (key, Fill::new(8))).collect::<Vec<_>>());
-    let reads = there.get_or_load_many(&wanted[100..], load).await;
+    let reads = there.fetch_many(&wanted[100..], load).await;
     assert!(reads.into_iter().all(|read| *read.unwrap().unwrap().value == 8));
     poll_until(SOON, async || (tasks() < before + 50).then_some(())).await.unwrap();
 }

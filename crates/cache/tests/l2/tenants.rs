@@ -42,7 +42,7 @@ fn on_nodes<S: Strategy>(strategy: &S, case: &impl AsyncFn(&Node, &Node, S::Valu
 }
 
 async fn stored(node: &Node, keys: &BTreeSet<String>) {
-    node.things.set_many(keys.iter().map(|key| (Key::parse(key).unwrap(), 1))).await;
+    node.things.put_many(keys.iter().map(|key| (Key::parse(key).unwrap(), 1))).await;
 }
 
 /// Returns the keys that are held, in L1, or in L2 if L1 is too old.
@@ -74,11 +74,8 @@ fn a_pattern_matches_in_l2_exactly_what_it_matches_in_l1() {
         stored(one, &keys).await;
         one.cache.invalidate_pattern(&pattern).await.unwrap();
         // L1 may hold fewer, if the notice of an earlier case came late.
-        let in_l1: BTreeSet<String> = keys
-            .iter()
-            .filter(|key| one.things.get_local(&Key::parse(key).unwrap()) != Lookup::Miss)
-            .cloned()
-            .collect();
+        let in_l1: BTreeSet<String> =
+            keys.iter().filter(|key| one.things.peek(&Key::parse(key).unwrap()) != Lookup::Miss).cloned().collect();
         prop_assert!(in_l1.is_subset(&rest), "{pattern} left {in_l1:?} of {keys:?} in L1");
         for node in [one, other] {
             node.outlive_l1();
@@ -99,7 +96,7 @@ fn no_tenant_reads_counts_or_invalidates_values_of_another() {
         let (my_keys, their_keys) = (keys(&mine, &my_parts), keys(&theirs, &their_parts));
         let fill = |value, tenant: &String| Fill::new(value).tag(tag(tenant));
         let of = |keys: &BTreeSet<String>| keys.iter().map(|key| Key::parse(key).unwrap()).collect::<Vec<_>>();
-        one.things.set_many(of(&their_keys).into_iter().map(|key| (key, fill(2, &theirs)))).await;
+        one.things.put_many(of(&their_keys).into_iter().map(|key| (key, fill(2, &theirs)))).await;
         // Word of how the case before ended may still be on its way.
         other.outlive_l1();
         // Reads: with the other's parts under one's own id.
@@ -109,7 +106,7 @@ fn no_tenant_reads_counts_or_invalidates_values_of_another() {
         }
         // Invalidates, in every way in which a tenant's id takes part, and counts.
         for round in 0..3 {
-            one.things.set_many(of(&my_keys).into_iter().map(|key| (key, fill(1, &mine)))).await;
+            one.things.put_many(of(&my_keys).into_iter().map(|key| (key, fill(1, &mine)))).await;
             match round {
                 0 => one.cache.invalidate_tag(&tag(&mine)).await.unwrap(),
                 1 => {
@@ -134,7 +131,7 @@ fn no_tenant_reads_counts_or_invalidates_values_of_another() {
             }
         }
         // Clean up for a later case with the same ids.
-        one.cache.invalidate_keys(&of(&(&their_keys | &my_keys))).await.unwrap();
+        one.cache.remove_many(&of(&(&their_keys | &my_keys))).await.unwrap();
         Ok(())
     });
 }

@@ -24,23 +24,23 @@ async fn a_value_too_big_for_l1_is_stored_in_l2() {
     let large = node(&server.url(), Capacity::Bytes(64 << 20)).await;
     let big = |letter: &str| letter.repeat(100_000);
     let seen = async |index: u32, expected: String| {
-        assert_eq!(small.get_local(&key(index)), Lookup::Miss, "L1 holds nothing of it, nor of what was there");
+        assert_eq!(small.peek(&key(index)), Lookup::Miss, "L1 holds nothing of it, nor of what was there");
         for reader in [&small, &large] {
             let found =
                 async || (reader.get(&key(index)).await.into_fresh().as_deref() == Some(&expected)).then_some(());
             poll_until(SOON, found).await.unwrap();
         }
-        assert_eq!(small.get_local(&key(index)), Lookup::Miss);
+        assert_eq!(small.peek(&key(index)), Lookup::Miss);
     };
     for index in 0..4 {
-        assert!(small.set(&key(index), "old".to_owned()).await);
+        assert!(small.put(&key(index), "old".to_owned()).await);
         assert_eq!(large.get(&key(index)).await.into_fresh().as_deref().map(String::as_str), Some("old"));
     }
     // A set.
-    assert!(!small.set(&key(0), big("a")).await, "not in L1");
+    assert!(!small.put(&key(0), big("a")).await, "not in L1");
     seen(0, big("a")).await;
     // A batch of them.
-    let kept = small.set_many([(key(1), big("b")), (key(2), "new".to_owned())]).await;
+    let kept = small.put_many([(key(1), big("b")), (key(2), "new".to_owned())]).await;
     assert_eq!(kept, [false, true]);
     seen(1, big("b")).await;
     // A write-through.
@@ -50,15 +50,15 @@ async fn a_value_too_big_for_l1_is_stored_in_l2() {
     seen(3, big("c")).await;
     // Values of loads, of one key and of several.
     let value = big("d");
-    let read = small.get_or_load(&key(10), async move || Ok::<_, Infallible>(Fill::new(value))).await.unwrap();
+    let read = small.fetch(&key(10), async move || Ok::<_, Infallible>(Fill::new(value))).await.unwrap();
     assert_eq!((read.source, read.stored), (Source::Loaded, false));
     seen(10, big("d")).await;
     let value = big("e");
     let load = async move |missing: Vec<Key>| {
         Ok::<_, Infallible>(missing.into_iter().map(|key| (key, Fill::new(value.clone()))).collect::<Vec<_>>())
     };
-    small.get_or_load_many([key(11)], load).await;
+    small.fetch_many([key(11)], load).await;
     seen(11, big("e")).await;
     let again = async || Ok::<_, Infallible>(Fill::new(String::new()));
-    assert_eq!(small.get_or_load(&key(11), again).await.unwrap().source, Source::Shared);
+    assert_eq!(small.fetch(&key(11), again).await.unwrap().source, Source::Shared);
 }

@@ -48,7 +48,7 @@ async fn fences_of_a_torn_script_delay_no_load() {
         is_over.add_permits(1);
         wrote("DEL").await;
     };
-    let (reads, ()) = tokio::join!(loads.get_or_load_many([key(1), key(2)], fails), steps);
+    let (reads, ()) = tokio::join!(loads.fetch_many([key(1), key(2)], fails), steps);
     assert!(reads.iter().all(Result::is_err));
 
     let mut base = Vec::new();
@@ -59,7 +59,7 @@ async fn fences_of_a_torn_script_delay_no_load() {
                 Ok::<_, Infallible>(keys.into_iter().map(|key| (key, Fill::new(7))).collect::<Vec<_>>())
             };
             let loading = values(&client);
-            let reads = timeout(SOON, loading.get_or_load_many([key(1), key(2)], load)).await.unwrap();
+            let reads = timeout(SOON, loading.fetch_many([key(1), key(2)], load)).await.unwrap();
             assert!(reads.into_iter().all(|read| *read.unwrap().unwrap().value == 7));
             let found = values(&client).get_many([key(1), key(2)]).await;
             assert_eq!(found, [Lookup::Fresh(7.into()), Lookup::Fresh(7.into())]);

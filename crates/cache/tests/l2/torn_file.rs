@@ -92,7 +92,7 @@ impl World {
         let (values, first, both) = (self.values(), key(1), [key(1), key(2)]);
         let fill = |text: &str| Fill::new(text.to_owned()).tag(tag());
         let load = async |fill: Fill<String>| {
-            values.get_or_load(&key(1), async move || Ok::<_, Infallible>(fill)).await.unwrap();
+            values.fetch(&key(1), async move || Ok::<_, Infallible>(fill)).await.unwrap();
         };
         match step {
             Load(text) => load(fill(text)).await,
@@ -101,16 +101,16 @@ impl World {
                 let load = async move |keys: Vec<Key>| {
                     Ok::<_, Infallible>(keys.into_iter().map(move |key| (key, fill(text))).collect::<Vec<_>>())
                 };
-                values.get_or_load_many(&both, load).await;
+                values.fetch_many(&both, load).await;
             }
             LoadNone => {
                 let load = async |_: Vec<Key>| Ok::<_, Infallible>(Vec::<(Key, Fill<String>)>::new());
-                values.get_or_load_many(&both, load).await;
+                values.fetch_many(&both, load).await;
             }
-            Set(text) => drop(values.set(&first, fill(text)).await),
-            SetMany(text) => drop(values.set_many(both.iter().map(|key| (key, fill(text)))).await),
+            Set(text) => drop(values.put(&first, fill(text)).await),
+            SetMany(text) => drop(values.put_many(both.iter().map(|key| (key, fill(text)))).await),
             Remove => drop(values.remove(&first).await.unwrap()),
-            RemoveMany => drop(values.cache().invalidate_keys(&both).await.unwrap()),
+            RemoveMany => drop(values.cache().remove_many(&both).await.unwrap()),
             Expire => drop(values.expire(&first).await.unwrap()),
             MoveTag => values.cache().invalidate_tag(&tag()).await.unwrap(),
             MoveClass => drop(values.cache().invalidate_class("kind").await.unwrap()),

@@ -22,7 +22,7 @@ fn brief(value: u32) -> Fill<u32> {
 }
 
 async fn load_uncached(things: &TypedCache<u32>, index: u32) {
-    let read = things.get_or_load(&key(index), async || Ok::<_, Infallible>(Fill::new(7).uncached())).await.unwrap();
+    let read = things.fetch(&key(index), async || Ok::<_, Infallible>(Fill::new(7).uncached())).await.unwrap();
     assert_eq!((*read.value, read.source, read.stored), (7, Source::Loaded, false));
 }
 
@@ -40,7 +40,7 @@ async fn reads_of_uncached_values_leave_no_invalidation_to_send_in_an_outage() {
     let mut server = RedisServer::start().await;
     let [one] = nodes_on::<1>(&server.url()).await;
     let [never, kind] = [NEVER, KIND].map(|class| one.cache.typed_with_codec::<u32>(class, Json::new()));
-    one.things.set(&key(1), 1).await;
+    one.things.put(&key(1), 1).await;
     server.hang().await;
     for index in 100..110 {
         load_uncached(&never, index).await;
@@ -49,7 +49,7 @@ async fn reads_of_uncached_values_leave_no_invalidation_to_send_in_an_outage() {
     let load = async |missing: Vec<Key>| {
         Ok::<_, Infallible>(missing.into_iter().map(|key| (key, Fill::new(7).uncached())).collect::<Vec<_>>())
     };
-    let reads = never.get_or_load_many((300..310).map(key).collect::<Vec<_>>(), load).await;
+    let reads = never.fetch_many((300..310).map(key).collect::<Vec<_>>(), load).await;
     assert!(reads.into_iter().all(|read| !read.unwrap().unwrap().stored));
     assert_eq!(one.cache.owed(), Some(0));
     server.resume();
@@ -63,13 +63,13 @@ async fn the_invalidation_of_a_cached_value_is_sent_after_an_outage() {
     let [one, other] = nodes_on::<2>(&server.url()).await;
     let kind = |node: &Node| node.cache.typed_with_codec::<u32>(KIND, Json::new());
     let [here, there] = [kind(&one), kind(&other)];
-    here.set(&key(1), 1).await;
+    here.put(&key(1), 1).await;
     assert!(there.get(&key(1)).await.is_hit());
     // Past its time here, but not there.
     one.clock.advance(Duration::from_secs(61));
     server.hang().await;
     let uncached = async || Ok::<_, Infallible>(Fill::new(7).uncached());
-    assert_eq!(here.get_or_load(&key(1), uncached).await.unwrap().source, Source::Stale);
+    assert_eq!(here.fetch(&key(1), uncached).await.unwrap().source, Source::Stale);
     one.until(|l2| l2.owed == 1).await;
     server.resume();
     one.until(|l2| l2.owed == 0).await;
@@ -91,7 +91,7 @@ async fn an_uncached_value_is_removed_even_if_its_fence_expired() {
         async move { keys(&client).await.into_iter().find(|name| *name == format!("tg:c:{{thing:t1:{index}}}")) }
     };
     for index in 1..4 {
-        here.set(&key(index), brief(index)).await;
+        here.put(&key(index), brief(index)).await;
         until_stale(&one, &value_of(index).await.unwrap()).await;
     }
     let (begun, over) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -110,7 +110,7 @@ async fn an_uncached_value_is_removed_even_if_its_fence_expired() {
         }
     };
     let first = key(1);
-    let (read, ()) = join(there.get_or_load(&first, slow), fences_end()).await;
+    let (read, ()) = join(there.fetch(&first, slow), fences_end()).await;
     let read = read.unwrap();
     assert_eq!((*read.value, read.stored), (7, false));
     assert_eq!(value_of(1).await, None);
@@ -126,7 +126,7 @@ async fn an_uncached_value_is_removed_even_if_its_fence_expired() {
             Ok::<_, Infallible>(missing.into_iter().map(fill).collect::<Vec<_>>())
         }
     };
-    let (reads, ()) = join(there.get_or_load_many([key(2), key(3)], slow), fences_end()).await;
+    let (reads, ()) = join(there.fetch_many([key(2), key(3)], slow), fences_end()).await;
     assert!(reads.iter().all(Result::is_ok));
     let is_gone = async || value_of(2).await.is_none().then_some(());
     poll_until(SOON, is_gone).await.unwrap();
@@ -138,19 +138,19 @@ async fn an_uncached_value_of_a_handle_without_codec_is_removed_everywhere() {
     let (_server, [one, other]) = server_and_nodes::<2>().await;
     let [here, there] = [&one, &other].map(|node| node.cache.typed::<u32>(KIND.soft_timeout(SOON)));
     for index in 1..4 {
-        here.set(&key(index), brief(1)).await;
-        there.set(&key(index), 2).await;
+        here.put(&key(index), brief(1)).await;
+        there.put(&key(index), 2).await;
     }
     // Its time is over here, by this node's clock.
     one.clock.advance(Duration::from_secs(1));
-    let read = here.get_or_load(&key(1), async || Ok::<_, Infallible>(Fill::new(7).uncached())).await.unwrap();
+    let read = here.fetch(&key(1), async || Ok::<_, Infallible>(Fill::new(7).uncached())).await.unwrap();
     assert_eq!((*read.value, read.stored), (7, false));
     let load = async |missing: Vec<Key>| {
         Ok::<_, Infallible>(missing.into_iter().map(|key| (key, Fill::new(7).uncached())).collect::<Vec<_>>())
     };
-    drop(here.get_or_load_many([key(2), key(3)], load).await);
+    drop(here.fetch_many([key(2), key(3)], load).await);
     for index in 1..4 {
-        let is_gone = async || (there.get_local(&key(index)) == Lookup::Miss).then_some(());
+        let is_gone = async || (there.peek(&key(index)) == Lookup::Miss).then_some(());
         poll_until(SOON, is_gone).await.unwrap();
     }
 }
@@ -170,7 +170,7 @@ async fn a_class_without_a_lifetime_waits_for_no_other_process() {
             all_begun.wait().await;
             Ok::<_, Infallible>(Fill::new(7))
         };
-        async move { never.get_or_load(&key(1), load).await.unwrap() }
+        async move { never.fetch(&key(1), load).await.unwrap() }
     });
     let reads = timeout(SOON, join_all(loads)).await.unwrap();
     assert!(reads.iter().all(|read| *read.value == 7 && !read.stored));

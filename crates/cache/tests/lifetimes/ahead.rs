@@ -29,7 +29,7 @@ async fn a_read_near_the_end_of_a_lifetime_refreshes_in_the_background() {
 #[tokio::test]
 async fn unread_values_are_not_refreshed_and_short_lived_ones_not_constantly() {
     let scene = Scene::new(HOUR.refresh_ahead(seconds(300)));
-    now(scene.cache.set(&key(1), Fill::new(0).ttl(seconds(100))));
+    now(scene.cache.put(&key(1), Fill::new(0).ttl(seconds(100))));
     scene.advance(49);
     assert_eq!(scene.read().await, (0, Source::Hit));
     assert_eq!(scene.loads.load(Ordering::SeqCst), 0);
@@ -37,13 +37,13 @@ async fn unread_values_are_not_refreshed_and_short_lived_ones_not_constantly() {
     scene.read().await;
     assert_eq!(scene.loads.load(Ordering::SeqCst), 1);
     scene.advance(3600);
-    assert_eq!(scene.cache.get_local(&key(1)), Lookup::Miss);
+    assert_eq!(scene.cache.peek(&key(1)), Lookup::Miss);
 }
 
 #[tokio::test]
 async fn a_thousand_readers_ahead_make_one_load_and_a_failed_one_is_repeated_after_a_second() {
     let scene = Scene::new(HOUR.refresh_ahead(seconds(300)));
-    now(scene.cache.set(&key(1), 0));
+    now(scene.cache.put(&key(1), 0));
     scene.advance(3500);
     let (gate, starts) = (Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
     for _ in 0..1000 {
@@ -53,7 +53,7 @@ async fn a_thousand_readers_ahead_make_one_load_and_a_failed_one_is_repeated_aft
             gate.notified().await;
             Err::<Fill<u32>, _>("down")
         };
-        let read = scene.cache.get_or_load(&key(1), load).await.unwrap();
+        let read = scene.cache.fetch(&key(1), load).await.unwrap();
         assert_eq!((*read.value, read.source), (0, Source::Hit));
         tokio::task::yield_now().await;
     }
@@ -79,7 +79,7 @@ async fn early_refresh_refreshes_expensive_values_sooner() {
                 clock_.advance(seconds(cost));
                 Ok::<_, Infallible>(Fill::new(counted.fetch_add(1, Ordering::SeqCst)))
             };
-            let fresh_for = cache.get_or_load(&key(1), load).await.unwrap().fresh_for;
+            let fresh_for = cache.fetch(&key(1), load).await.unwrap().fresh_for;
             tokio::task::yield_now().await;
             if loads.load(Ordering::SeqCst) == 2 {
                 return fresh_for.as_secs();
@@ -105,7 +105,7 @@ async fn early_refresh_refreshes_expensive_values_sooner() {
 #[tokio::test]
 async fn without_a_load_time_there_is_no_early_refresh() {
     let scene = Scene::new(HOUR.early_refresh(100));
-    now(scene.cache.set(&key(1), 0));
+    now(scene.cache.put(&key(1), 0));
     for _ in 0..3599 {
         scene.advance(1);
         assert_eq!(scene.read().await, (0, Source::Hit));

@@ -58,7 +58,7 @@ impl Scene {
             clock.advance(cost);
             Ok::<_, Infallible>(Fill::new(loads.fetch_add(1, Ordering::SeqCst) + 1))
         };
-        let read = self.cache.get_or_load(&key(1), load).await.unwrap();
+        let read = self.cache.fetch(&key(1), load).await.unwrap();
         let_others_run().await;
         read
     }

@@ -21,20 +21,20 @@ async fn unchanged(known: Option<Known<u32>>) -> Result<Fill<u32>, &'static str>
 #[tokio::test]
 async fn a_confirmed_value_is_fresh_again_and_the_same() {
     let (clock, cache) = revalidating();
-    let first = cache.get_or_revalidate(&key(1), unchanged).await.unwrap();
+    let first = cache.fetch_or_revalidate(&key(1), unchanged).await.unwrap();
     assert_eq!(first.source, Source::Loaded);
     for _ in 0..3 {
         clock.advance(seconds(3600));
-        let stale = cache.get_or_revalidate(&key(1), unchanged).await.unwrap();
+        let stale = cache.fetch_or_revalidate(&key(1), unchanged).await.unwrap();
         assert_eq!((*stale.value, stale.source), (1, Source::Stale));
         let_others_run().await;
-        let fresh = cache.get_or_revalidate(&key(1), unchanged).await.unwrap();
+        let fresh = cache.fetch_or_revalidate(&key(1), unchanged).await.unwrap();
         assert!(Arc::ptr_eq(&first.value, &fresh.value));
         assert_eq!((fresh.source, fresh.fresh_for), (Source::Hit, seconds(3600)));
     }
     assert_eq!(cache.cache().stats().tiers[0].entries, Some(1));
     now(cache.cache().invalidate_tag(&Tag::new("t"))).unwrap();
-    assert_eq!(cache.get_local(&key(1)), Lookup::Miss, "it keeps its tags");
+    assert_eq!(cache.peek(&key(1)), Lookup::Miss, "it keeps its tags");
 }
 
 #[tokio::test]
@@ -44,12 +44,12 @@ async fn an_invalidated_or_dead_value_is_not_passed_for_revalidation() {
         assert!(known.is_none());
         Ok::<_, &str>(Fill::new(2).tag(Tag::new("t")))
     };
-    cache.get_or_revalidate(&key(1), nothing_known).await.unwrap();
+    cache.fetch_or_revalidate(&key(1), nothing_known).await.unwrap();
     now(cache.cache().invalidate_tag(&Tag::new("t"))).unwrap();
-    let read = cache.get_or_revalidate(&key(1), nothing_known).await.unwrap();
+    let read = cache.fetch_or_revalidate(&key(1), nothing_known).await.unwrap();
     assert_eq!(read.source, Source::Loaded);
     clock.advance(seconds(7200));
-    let read = cache.get_or_revalidate(&key(1), nothing_known).await.unwrap();
+    let read = cache.fetch_or_revalidate(&key(1), nothing_known).await.unwrap();
     assert_eq!(read.source, Source::Loaded);
 }
 
@@ -57,7 +57,7 @@ async fn an_invalidated_or_dead_value_is_not_passed_for_revalidation() {
 async fn a_revalidation_overtaken_by_an_invalidation_revives_nothing() {
     for by_tag in [false, true] {
         let (clock, cache) = revalidating();
-        cache.get_or_revalidate(&key(1), unchanged).await.unwrap();
+        cache.fetch_or_revalidate(&key(1), unchanged).await.unwrap();
         clock.advance(seconds(3600));
         let (started, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (begun, resume) = (Arc::clone(&started), Arc::clone(&gate));
@@ -66,7 +66,7 @@ async fn a_revalidation_overtaken_by_an_invalidation_revives_nothing() {
             resume.notified().await;
             Ok::<_, &str>(known.unwrap().still_holds())
         };
-        cache.get_or_revalidate(&key(1), slow).await.unwrap();
+        cache.fetch_or_revalidate(&key(1), slow).await.unwrap();
         started.notified().await;
         if by_tag {
             now(cache.cache().invalidate_tag(&Tag::new("t"))).unwrap();
@@ -75,19 +75,19 @@ async fn a_revalidation_overtaken_by_an_invalidation_revives_nothing() {
         }
         gate.notify_one();
         let_others_run().await;
-        assert_eq!(cache.get_local(&key(1)), Lookup::Miss, "by tag: {by_tag}");
+        assert_eq!(cache.peek(&key(1)), Lookup::Miss, "by tag: {by_tag}");
     }
 }
 
 #[tokio::test]
 async fn a_failed_revalidation_leaves_the_stale_value() {
     let (clock, cache) = revalidating();
-    cache.get_or_revalidate(&key(1), unchanged).await.unwrap();
+    cache.fetch_or_revalidate(&key(1), unchanged).await.unwrap();
     clock.advance(seconds(3600));
     let fails = async |_: Option<Known<u32>>| Err::<Fill<u32>, _>("down");
-    assert_eq!(cache.get_or_revalidate(&key(1), fails).await.unwrap().source, Source::Stale);
+    assert_eq!(cache.fetch_or_revalidate(&key(1), fails).await.unwrap().source, Source::Stale);
     let_others_run().await;
-    assert_eq!(cache.get_local(&key(1)), Lookup::Stale(Arc::new(1)));
+    assert_eq!(cache.peek(&key(1)), Lookup::Stale(Arc::new(1)));
     clock.advance(seconds(3600));
-    assert!(matches!(cache.get_or_revalidate(&key(1), fails).await, Err(LoadError::Loader(_))));
+    assert!(matches!(cache.fetch_or_revalidate(&key(1), fails).await, Err(LoadError::Loader(_))));
 }

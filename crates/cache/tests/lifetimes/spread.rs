@@ -13,7 +13,7 @@ fn jitter_shortens_lifetimes_evenly_and_repeatably() {
         let numbers = cache.typed::<u32>(HOUR.jitter(10));
         let set = |index| {
             let fill = ttl.into_iter().fold(Fill::new(index), |fill, ttl| fill.ttl(seconds(ttl)));
-            now(numbers.set(&key(index), fill));
+            now(numbers.put(&key(index), fill));
             numbers.ttl(&key(index)).unwrap()
         };
         (0..1000).map(set).collect()
@@ -33,7 +33,7 @@ fn lifetimes_cut_by_the_cap_of_a_tier_have_jitter_too() {
     let numbers = cache.typed::<u32>(HOUR.jitter(10).l1_ttl(seconds(600)));
     let lifetimes: Vec<_> = (0..1000)
         .map(|index| {
-            now(numbers.set(&key(index), index));
+            now(numbers.put(&key(index), index));
             numbers.ttl(&key(index)).unwrap()
         })
         .collect();

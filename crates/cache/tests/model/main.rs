@@ -36,7 +36,7 @@ proptest! {
         let mut model = Model::default();
         for op in ops {
             match op.clone() {
-                Op::Get(at, class) => prop_assert_eq!(subject.handles[class].get_local(&key(at)), model.get(at), "{:?}", op),
+                Op::Get(at, class) => prop_assert_eq!(subject.handles[class].peek(&key(at)), model.get(at), "{:?}", op),
                 Op::Ttl(at, class) => {
                     prop_assert_eq!(subject.handles[class].ttl(&key(at)), model.ttl(at), "{:?}", op);
                     prop_assert_eq!(subject.handles[class].contains(&key(at)), model.ttl(at).is_some());
@@ -44,18 +44,18 @@ proptest! {
                 Op::Load { key: at, class, said, fails } => {
                     let loaded = if fails { Err(said.value) } else { Ok(fill(&said)) };
                     let (at_key, expected) = (key(at), model.load(at, class, if fails { Err(said.value) } else { Ok(&said) }));
-                    let read = subject.handles[class].get_or_load(&at_key, async move || loaded);
+                    let read = subject.handles[class].fetch(&at_key, async move || loaded);
                     prop_assert_eq!(subject.finish(read), expected, "{:?}", op);
                 }
                 Op::Revalidate { key: at, class, said } => {
                     let (at_key, expected) = (key(at), model.revalidate(at, class, &said));
                     let new = fill(&said);
                     let load = async move |known: Option<Known<u32>>| Ok(known.map_or(new, Known::still_holds));
-                    let read = subject.handles[class].get_or_revalidate(&at_key, load);
+                    let read = subject.handles[class].fetch_or_revalidate(&at_key, load);
                     prop_assert_eq!(subject.finish(read), Ok(expected), "{:?}", op);
                 }
                 Op::Set { key: at, class, said } => {
-                    prop_assert!(now(subject.handles[class].set(&key(at), fill(&said))));
+                    prop_assert!(now(subject.handles[class].put(&key(at), fill(&said))));
                     model.put(at, class, &said);
                 }
                 Op::GetMany(keys, class) => {
@@ -84,10 +84,10 @@ proptest! {
                     let wanted: Vec<Key> = keys.into_iter().map(key).collect();
                     let handle = &subject.handles[class];
                     let reads = if revalidates {
-                        subject.finish_many(handle.get_or_revalidate_many(&wanted, async move |missing| bring(missing)))
+                        subject.finish_many(handle.fetch_or_revalidate_many(&wanted, async move |missing| bring(missing)))
                     } else {
                         let load = async move |missing: Vec<Key>| bring(missing.into_iter().map(|key| (key, None)).collect());
-                        subject.finish_many(handle.get_or_load_many(&wanted, load))
+                        subject.finish_many(handle.fetch_many(&wanted, load))
                     };
                     prop_assert_eq!(reads, expected, "{:?}", op);
                 }
@@ -95,16 +95,16 @@ proptest! {
                     let last: BTreeMap<usize, usize> = said.iter().enumerate().map(|(index, (at, _))| (*at, index)).collect();
                     let expected: Vec<bool> = said.iter().enumerate().map(|(index, (at, _))| last[at] == index).collect();
                     let values = said.iter().map(|(at, said)| (key(*at), fill(said)));
-                    prop_assert_eq!(now(subject.handles[class].set_many(values)), expected);
+                    prop_assert_eq!(now(subject.handles[class].put_many(values)), expected);
                     last.values().for_each(|index| model.put(said[*index].0, class, &said[*index].1));
                 }
                 Op::RemoveMany(keys) => {
                     let wanted: Vec<Key> = keys.iter().copied().map(key).collect();
-                    let removed = now(subject.cache.invalidate_keys(&wanted)).unwrap();
+                    let removed = now(subject.cache.remove_many(&wanted)).unwrap();
                     prop_assert_eq!(removed, model.retain(|at, _| !keys.contains(&at)));
                 }
                 Op::Remove(at) => {
-                    prop_assert_eq!(now(subject.cache.invalidate_key(&key(at))).unwrap(), model.entries.remove(&at).is_some());
+                    prop_assert_eq!(now(subject.cache.remove(&key(at))).unwrap(), model.entries.remove(&at).is_some());
                 }
                 Op::Touch(keys, tags) => {
                     let touched = keys.iter().fold(Touched::new(), |touched, at| touched.key(&key(*at)));
@@ -136,7 +136,7 @@ proptest! {
             model.drop_dead();
         }
         for at in 0..6 {
-            prop_assert_eq!(subject.handles[0].get_local(&key(at)), model.get(at));
+            prop_assert_eq!(subject.handles[0].peek(&key(at)), model.get(at));
         }
     }
 }

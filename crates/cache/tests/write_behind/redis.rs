@@ -46,7 +46,7 @@ async fn a_write_of_one_node_is_read_and_flushed_by_the_other() {
     let read = async |node: usize| {
         let store = store.clone();
         let load = async move || Ok::<_, Infallible>(Fill::new(store.row(1).unwrap_or_default()));
-        *nodes[node].get_or_load(&key(1), load).await.unwrap().value
+        *nodes[node].fetch(&key(1), load).await.unwrap().value
     };
     assert_eq!((read(0).await, read(1).await), (0, 0));
     for value in 1..20_u64 {
@@ -78,7 +78,7 @@ async fn a_write_stays_pending_until_the_cache_is_notified() {
     let read = async |node: &WriteBehind<u64>| {
         let store = store.clone();
         let load = async move || Ok::<_, Infallible>(Fill::new(store.row(1).unwrap_or_default()));
-        *node.get_or_load(&key(1), load).await.unwrap().value
+        *node.fetch(&key(1), load).await.unwrap().value
     };
     let writer = node("250ms").await;
     assert_eq!(read(&writer).await, 1);
@@ -188,7 +188,7 @@ async fn a_flushed_write_is_read_even_if_its_process_was_killed_before_it_notifi
     let read = async |node: usize| {
         let store = store.clone();
         let load = async move || Ok::<_, Infallible>(Fill::new(store.row(1).unwrap_or_default()));
-        *nodes[node].get_or_load(&key(1), load).await.unwrap().value
+        *nodes[node].fetch(&key(1), load).await.unwrap().value
     };
     assert_eq!((read(0).await, read(1).await), (0, 0));
     killed.write(&key(1), 1).await.unwrap();

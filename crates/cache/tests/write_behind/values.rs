@@ -12,7 +12,7 @@ use crate::ground::{NEVER, Place, SOON, Store, key, options};
 async fn read(rows: &WriteBehind<u64>, index: usize, store: &Store) -> u64 {
     let store = store.clone();
     let load = async move || Ok::<_, Infallible>(Fill::new(store.row(index).unwrap_or_default()));
-    *rows.get_or_load(&key(index), load).await.unwrap().value
+    *rows.fetch(&key(index), load).await.unwrap().value
 }
 
 #[tokio::test]
@@ -166,16 +166,16 @@ async fn a_waiting_value_is_cached_with_its_tags() {
     let rows = Place::Memory.values(&store, options().every(NEVER)).await.tags(tags);
     rows.write(&key(1), 7).await.unwrap();
     read(&rows, 1, &store).await;
-    assert!(rows.values().get_local(&key(1)).into_value().is_some());
+    assert!(rows.values().peek(&key(1)).into_value().is_some());
     rows.values().cache().invalidate_tag(&tag).await.unwrap();
-    assert!(rows.values().get_local(&key(1)).into_value().is_none());
+    assert!(rows.values().peek(&key(1)).into_value().is_none());
 }
 
 #[tokio::test]
 async fn a_failed_loader_and_unreadable_pending_writes_are_different_errors() {
     let store = Store::default();
     let rows = Place::Memory.values(&store, options()).await;
-    match rows.get_or_load(&key(1), async || Err::<Fill<u64>, _>("no such row")).await {
+    match rows.fetch(&key(1), async || Err::<Fill<u64>, _>("no such row")).await {
         Err(LoadError::Loader(error)) => assert!(matches!(*error, WriteBehindReadError::Loader("no such row"))),
         other => panic!("{other:?}"),
     }

@@ -92,10 +92,7 @@ impl Node {
     }
 
     /// Like [`start`](Self::start). Calls `waits` with each server before it connects to it.
-    pub(crate) async fn start_telling(
-        settings: Settings,
-        waits: impl Fn(WaitsFor) + Send,
-    ) -> Result<Self, StartError> {
+    pub(crate) async fn start_telling(settings: Settings, waits: impl Fn(WaitsFor) + Send) -> Result<Self, StartError> {
         let background = CancellationToken::new();
         // If the start fails, everything that it has started ends.
         let unfinished = background.clone().drop_guard();

@@ -103,8 +103,7 @@ pub async fn start(
     let ending = Ending::default();
     let must_wait = CancellationToken::new();
     let answering = front.map(|front| answer(front, &reason, &must_wait, &ending)).transpose()?;
-    let started =
-        shutdown.run_until_cancelled(Box::pin(wait(settings, &reason, &must_wait))).await.transpose();
+    let started = shutdown.run_until_cancelled(Box::pin(wait(settings, &reason, &must_wait))).await.transpose();
     ending.stop.cancel();
     let ended = async {
         if let Some(answering) = answering
@@ -161,11 +160,7 @@ fn answer(
     }))
 }
 
-async fn wait(
-    settings: Settings,
-    reason: &Reason,
-    must_wait: &CancellationToken,
-) -> Result<Node, StartError> {
+async fn wait(settings: Settings, reason: &Reason, must_wait: &CancellationToken) -> Result<Node, StartError> {
     let complaints = Seldom::new(COMPLAINT);
     let mut secrets = SecretWatch::new(&settings, None);
     loop {

@@ -96,17 +96,17 @@ impl Process {
     }
 
     pub(super) async fn remember(&self) {
-        self.texts.set(&cache_keys::tenant(&acme()), "tenant").await;
+        self.texts.put(&cache_keys::tenant(&acme()), "tenant").await;
         let list = Fill::new("list").tag(cache_keys::schedules_of(&acme()));
-        self.texts.set(&cache_keys::first_page(&acme(), 50), list).await;
+        self.texts.put(&cache_keys::first_page(&acme(), 50), list).await;
     }
 
     pub(super) fn knows_tenant(&self) -> bool {
-        self.texts.get_local(&cache_keys::tenant(&acme())) != Lookup::Miss
+        self.texts.peek(&cache_keys::tenant(&acme())) != Lookup::Miss
     }
 
     pub(super) fn knows_list(&self) -> bool {
-        self.texts.get_local(&cache_keys::first_page(&acme(), 50)) != Lookup::Miss
+        self.texts.peek(&cache_keys::first_page(&acme(), 50)) != Lookup::Miss
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) mod tests {
         one.create_tenant(&tenant(&acme()), &ApiKey::generate()).await.unwrap();
         let ada = user(&one, &acme(), "ada@example.org").await.id;
         let key = cache_keys::preferences(&acme(), ada);
-        let cached = |texts: &TypedCache<String>| match texts.get_local(&key) {
+        let cached = |texts: &TypedCache<String>| match texts.peek(&key) {
             Lookup::Fresh(text) => Some(text.to_string()),
             _ => None,
         };

@@ -70,7 +70,7 @@ impl Purge {
     /// dropped here. `None` if they are not counted.
     pub(super) async fn apply(&self, cache: &TieredCache) -> Option<usize> {
         let (done, is_counted) = match self {
-            Self::Keys(keys) => (cache.invalidate_keys(keys).await, true),
+            Self::Keys(keys) => (cache.remove_many(keys).await, true),
             Self::Pattern(pattern, None) => (cache.invalidate_pattern(pattern).await, true),
             Self::Pattern(pattern, Some(class)) => (cache.invalidate_pattern_of(class, pattern).await, true),
             Self::Tags(tags) => {

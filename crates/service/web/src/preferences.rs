@@ -46,7 +46,7 @@ impl Preferences {
         let key = cache_keys::preferences(tenant, user);
         let tenant = tenant.clone();
         let load = async move || load(&self.store, &tenant, user).await;
-        self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
+        self.representations.fetch(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
     /// Replaces them by `body`, in the tables first and then in the cache, so that the next reader

@@ -43,7 +43,7 @@ impl Schedules {
         let key = cache_keys::schedule(tenant, id);
         let tenant = tenant.clone();
         let load = async move || load_one(&self.store, &tenant, id).await;
-        self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
+        self.representations.fetch(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
     /// A page of a tenant's schedules. Only the first page of the usual length comes from the
@@ -63,7 +63,7 @@ impl Schedules {
         let key = cache_keys::first_page(tenant, limit);
         let tenant = tenant.clone();
         let load = async move || load_first_page(&self.store, &tenant).await;
-        self.representations.get_or_load(&key, load).await.map(Found::from).map_err(|error| explain(&error))
+        self.representations.fetch(&key, load).await.map(Found::from).map_err(|error| explain(&error))
     }
 
     /// Registers the loaders of schedules and of their pages with a warm-up.

@@ -43,7 +43,7 @@ impl Sessions {
         let key = cache_keys::session(digest);
         let digest = *digest;
         let load = async move || load(&self.store, &digest).await;
-        let read = self.sessions.get_or_load(&key, load).await?;
+        let read = self.sessions.fetch(&key, load).await?;
         Ok(read.value.as_ref().clone().filter(|session| clock::now() < session.expires_at))
     }
 

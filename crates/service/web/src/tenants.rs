@@ -43,7 +43,7 @@ impl Tenants {
         let key = cache_keys::tenant(id);
         let id = id.clone();
         let load = async move || load_tenant(&self.store, &id).await;
-        let read = self.tenants.get_or_load(&key, load).await?;
+        let read = self.tenants.fetch(&key, load).await?;
         Ok(read.value.as_ref().clone())
     }
 
@@ -56,7 +56,7 @@ impl Tenants {
         let key = cache_keys::api_key(digest);
         let digest = *digest;
         let load = async move || load_key(&self.store, &digest).await;
-        let read = self.keys.get_or_load(&key, load).await?;
+        let read = self.keys.fetch(&key, load).await?;
         Ok(read.value.as_ref().clone())
     }
 

@@ -32,7 +32,7 @@ async fn read_somehow(node: &Node, store: &Store) -> Vec<u32> {
         dawdle().await;
         Ok::<_, Infallible>(keys.into_iter().map(|key| (key, Fill::new(value).tag(tag()))).collect::<Vec<_>>())
     };
-    let reads = node.things.get_or_load_many(&wanted, load).await;
+    let reads = node.things.fetch_many(&wanted, load).await;
     reads.into_iter().map(|read| *read.unwrap().unwrap().value).collect()
 }
 
@@ -66,8 +66,8 @@ async fn batches_never_bring_an_old_value_back() {
         match write % 4 {
             0 => node.cache.invalidate_tag(&tag()).await.unwrap(),
             1 => drop(node.cache.invalidate_class("things").await.unwrap()),
-            2 => drop(node.things.set_many(many(0..6).into_iter().map(|key| (key, write))).await),
-            _ => drop(node.cache.invalidate_keys(&many(0..6)).await.unwrap()),
+            2 => drop(node.things.put_many(many(0..6).into_iter().map(|key| (key, write))).await),
+            _ => drop(node.cache.remove_many(&many(0..6)).await.unwrap()),
         }
         known[writer].store(write, Ordering::SeqCst);
         for (other, known) in nodes.iter().zip(&known).enumerate().filter_map(|(at, it)| (at != writer).then_some(it)) {

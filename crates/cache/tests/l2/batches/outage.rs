@@ -17,11 +17,11 @@ use crate::ground::{CLASS, Node, SOON, nodes_on, server_and_nodes};
 async fn a_redis_that_hangs_costs_a_batch_one_timeout_and_no_write_is_lost() {
     let mut server = RedisServer::start().await;
     let [one, other]: [Node; 2] = nodes_on(&format!("{}?timeout=2s", server.url())).await;
-    other.things.set_many(many(0..1000).into_iter().map(|key| (key, 0))).await;
+    other.things.put_many(many(0..1000).into_iter().map(|key| (key, 0))).await;
     server.hang().await;
     let started = Instant::now();
     let loaded = Arc::default();
-    let reads = values(one.things.get_or_load_many(many(2000..3000), loader(0, &loaded)).await);
+    let reads = values(one.things.fetch_many(many(2000..3000), loader(0, &loaded)).await);
     assert!(reads.iter().all(|(_, source)| *source == Source::Loaded));
     // Two would be too many.
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
@@ -29,7 +29,7 @@ async fn a_redis_that_hangs_costs_a_batch_one_timeout_and_no_write_is_lost() {
     one.until(|l2| !l2.is_available).await;
     let started = Instant::now();
     assert_eq!(one.things.get_many(many(0..1000)).await.iter().filter(|found| **found != Lookup::Miss).count(), 0);
-    one.things.set_many(many(0..1000).into_iter().map(|key| (key, 1))).await;
+    one.things.put_many(many(0..1000).into_iter().map(|key| (key, 1))).await;
     assert!(started.elapsed() < Duration::from_secs(2), "later ones wait for none: {:?}", started.elapsed());
     assert_eq!(one.cache.owed(), Some(1000));
     server.resume();
@@ -54,9 +54,9 @@ async fn a_shard_that_hangs_does_not_affect_values_on_other_shards() {
     }
     // One without the epoch, without which nothing can be stored.
     let (hung, theirs) = by_shard.iter().find(|(shard, _)| **shard != epoch).unwrap();
-    one.things.set_many(many(0..40).into_iter().map(|key| (key, 0))).await;
+    one.things.put_many(many(0..40).into_iter().map(|key| (key, 0))).await;
     cluster.nodes()[*hung].hang().await;
-    one.things.set_many(many(0..40).into_iter().map(|key| (key, 1))).await;
+    one.things.put_many(many(0..40).into_iter().map(|key| (key, 1))).await;
     assert_eq!(one.cache.owed(), Some(theirs.len() as u64));
     cluster.nodes()[*hung].resume();
     one.until(|l2| l2.owed == 0).await;

@@ -16,12 +16,12 @@ use crate::ground::{CLASS, Node, SOON, foreign, key, keys, nodes_on, patient, se
 
 async fn one_loads_and_the_other_finds(one: &Node, other: &Node, count: u32) {
     let (wanted, loaded) = (many(0..count), Arc::default());
-    let reads = one.things.get_or_load_many(&wanted, loader(0, &loaded)).await;
+    let reads = one.things.fetch_many(&wanted, loader(0, &loaded)).await;
     assert_eq!(values(reads), all(count, 0, Source::Loaded));
     // Word of its own fill may have come too late to keep all of them in L1.
-    let again = values(one.things.get_or_load_many(&wanted, loader(1, &loaded)).await);
+    let again = values(one.things.fetch_many(&wanted, loader(1, &loaded)).await);
     assert!(again.iter().zip(0..).all(|((value, source), index)| *value == index && *source != Source::Loaded));
-    assert_eq!(values(other.things.get_or_load_many(&wanted, loader(1, &loaded)).await), all(count, 0, Source::Shared));
+    assert_eq!(values(other.things.fetch_many(&wanted, loader(1, &loaded)).await), all(count, 0, Source::Shared));
     assert_eq!(loaded.load(Ordering::SeqCst), count);
     other.outlive_l1();
     let found = other.things.get_many(&wanted).await;
@@ -30,7 +30,7 @@ async fn one_loads_and_the_other_finds(one: &Node, other: &Node, count: u32) {
     assert!(other.has(count - 1), "what L2 had is kept");
     // One tag, one key, all of a tag.
     one.cache.invalidate_tag(&own_tag(3)).await.unwrap();
-    one.cache.invalidate_key(&key(4)).await.unwrap();
+    one.cache.remove(&key(4)).await.unwrap();
     other.outlive_l1();
     let found = other.things.get_many(&wanted).await;
     let missing: Vec<_> = (0..count).filter(|index| found[*index as usize] == Lookup::Miss).collect();
@@ -38,20 +38,20 @@ async fn one_loads_and_the_other_finds(one: &Node, other: &Node, count: u32) {
     one.cache.invalidate_tag(&tag()).await.unwrap();
     other.outlive_l1();
     assert!(other.things.get_many(&wanted).await.iter().all(|found| *found == Lookup::Miss));
-    assert_eq!(values(other.things.get_or_load_many(&wanted, loader(7, &loaded)).await), all(count, 7, Source::Loaded));
+    assert_eq!(values(other.things.fetch_many(&wanted, loader(7, &loaded)).await), all(count, 7, Source::Loaded));
     assert_eq!((one.l2().errors, other.l2().errors), (0, 0), "{:?} {:?}", one.listener.0, other.listener.0);
 }
 
 async fn one_stores_and_the_other_finds(one: &Node, other: &Node, count: u32) {
     let wanted = many(0..count);
-    other.things.set_many(wanted.iter().map(|key| (key, 0))).await;
-    let kept = one.things.set_many(wanted.iter().map(|key| (key, Fill::new(number_of(key)).tag(tag())))).await;
+    other.things.put_many(wanted.iter().map(|key| (key, 0))).await;
+    let kept = one.things.put_many(wanted.iter().map(|key| (key, Fill::new(number_of(key)).tag(tag())))).await;
     assert!(kept.into_iter().all(|kept| kept));
     poll_until(SOON, async || (0..count).all(|index| !other.has(index)).then_some(())).await.unwrap();
     let found = other.things.get_many(&wanted).await;
     assert!(found.into_iter().zip(0..).all(|(found, index)| found == Lookup::Fresh(Arc::new(index))));
     // Fewer, if the notice of the other node's values came late.
-    assert!(one.cache.invalidate_keys(&wanted).await.unwrap() <= count as usize);
+    assert!(one.cache.remove_many(&wanted).await.unwrap() <= count as usize);
     assert!((0..count).all(|index| !one.has(index)));
     poll_until(SOON, async || (0..count).all(|index| !other.has(index)).then_some(())).await.unwrap();
     assert!(other.things.get_many(&wanted).await.iter().all(|found| *found == Lookup::Miss));
@@ -82,11 +82,11 @@ async fn batches_on_a_cluster() {
 async fn every_key_that_a_batch_leaves_has_an_expiry_and_no_fence_stays() {
     let (_server, [one]) = server_and_nodes().await;
     let nothing = async |_| Ok::<Vec<(Key, Fill<u32>)>, Infallible>(Vec::new());
-    assert!(one.things.get_or_load_many(many(0..100), nothing).await.iter().all(|read| matches!(read, Ok(None))));
+    assert!(one.things.fetch_many(many(0..100), nothing).await.iter().all(|read| matches!(read, Ok(None))));
     let failing = async |_| Err::<Vec<(Key, Fill<u32>)>, _>(());
-    assert!(one.things.get_or_load_many(many(0..100), failing).await.iter().all(Result::is_err));
-    one.things.get_or_load_many(many(100..200), loader(0, &Arc::default())).await;
-    one.things.set_many(many(200..300).into_iter().map(|key| (key, 1))).await;
+    assert!(one.things.fetch_many(many(0..100), failing).await.iter().all(Result::is_err));
+    one.things.fetch_many(many(100..200), loader(0, &Arc::default())).await;
+    one.things.put_many(many(200..300).into_iter().map(|key| (key, 1))).await;
     one.things.get_many(many(300..400)).await;
     let held = poll_until(SOON, async || {
         let held = keys(&one.client).await;
@@ -112,18 +112,18 @@ async fn a_batch_waits_for_a_load_of_another_process_but_not_with_loads_of_its_o
                 gate.acquire().await.unwrap().forget();
                 Ok::<_, Infallible>(keys.into_iter().map(|key| (key, Fill::new(1))).collect::<Vec<_>>())
             };
-            values(one.things.get_or_load_many(many(0..70), load).await)
+            values(one.things.fetch_many(many(0..70), load).await)
         }
     });
     started.notified().await;
     // It has key 70 to load, and loads the others as well.
     let loaded = Arc::default();
-    let reads = other.things.get_or_load_many(many(69..71), loader(0, &loaded)).await;
+    let reads = other.things.fetch_many(many(69..71), loader(0, &loaded)).await;
     assert_eq!(values(reads), [(69, Source::Loaded), (70, Source::Loaded)]);
     // All of these are on their way.
     let waiting = tokio::spawn({
         let (other, loaded) = (other.clone(), Arc::clone(&loaded));
-        async move { values(other.things.get_or_load_many(many(0..69), loader(0, &loaded)).await) }
+        async move { values(other.things.fetch_many(many(0..69), loader(0, &loaded)).await) }
     });
     sleep(Duration::from_millis(30)).await;
     gate.add_permits(1);
@@ -135,15 +135,15 @@ async fn a_batch_waits_for_a_load_of_another_process_but_not_with_loads_of_its_o
 #[tokio::test]
 async fn an_undecodable_value_in_a_batch_is_a_reported_miss_and_replaced() {
     let (_server, [one, other]) = server_and_nodes().await;
-    one.things.set_many(many(0..10).into_iter().map(|key| (key, 1))).await;
+    one.things.put_many(many(0..10).into_iter().map(|key| (key, 1))).await;
     foreign(&one.client, &["SET", "tg:c:{thing:t1:3}", "nonsense"]).await;
     let texts = one.cache.typed_with_codec::<String>(CLASS, Json::new());
-    texts.set(&key(4), "no number".to_owned()).await;
+    texts.put(&key(4), "no number".to_owned()).await;
     let found = other.things.get_many(many(0..10)).await;
     let missing: Vec<_> = (0..10).filter(|index| found[*index] == Lookup::Miss).collect();
     assert_eq!((missing, other.l2().codec_errors), (vec![3, 4], 2));
     let loaded = Arc::default();
-    let reads = values(other.things.get_or_load_many(many(0..10), loader(0, &loaded)).await);
+    let reads = values(other.things.fetch_many(many(0..10), loader(0, &loaded)).await);
     assert_eq!((reads[3], reads[4], reads[5]), ((3, Source::Loaded), (4, Source::Loaded), (1, Source::Hit)));
     other.outlive_l1();
     assert_eq!(other.things.get_many(many(3..5)).await, [Lookup::Fresh(Arc::new(3)), Lookup::Fresh(Arc::new(4))]);

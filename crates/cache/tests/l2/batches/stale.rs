@@ -18,7 +18,7 @@ async fn a_batch_of_a_new_process_gets_the_stale_values_of_its_predecessor() {
     const BRIEF: TtlClass = TtlClass::new("brief", Duration::from_millis(1)).grace(Duration::from_secs(600));
     let (_server, [one, other]) = server_and_nodes().await;
     let handle = |node: &Node| node.cache.typed_with_codec::<u32>(BRIEF, Json::new());
-    handle(&one).set_many(many(0..100).into_iter().map(|key| (key, 7))).await;
+    handle(&one).put_many(many(0..100).into_iter().map(|key| (key, 7))).await;
     sleep(Duration::from_millis(5)).await;
     // After a mere read it is stale, and stays so.
     let found = handle(&other).get_many(many(0..50)).await;
@@ -34,7 +34,7 @@ async fn a_batch_of_a_new_process_gets_the_stale_values_of_its_predecessor() {
             Ok::<_, Infallible>(keys.into_iter().map(fill).collect::<Vec<_>>())
         }
     };
-    let stale = values(handle(&other).get_or_load_many(many(50..100), load(&gate)).await);
+    let stale = values(handle(&other).fetch_many(many(50..100), load(&gate)).await);
     assert_eq!(stale, vec![(7, Source::Stale); 50]);
     gate.add_permits(1);
     poll_until(SOON, async || {
@@ -44,7 +44,7 @@ async fn a_batch_of_a_new_process_gets_the_stale_values_of_its_predecessor() {
     .await
     .unwrap();
     assert_eq!(loaded.load(Ordering::SeqCst), 50, "loaded once");
-    let missing = values(handle(&other).get_or_load_many(many(100..101), load(&Arc::new(Semaphore::new(1)))).await);
+    let missing = values(handle(&other).fetch_many(many(100..101), load(&Arc::new(Semaphore::new(1)))).await);
     assert_eq!(missing, [(8, Source::Loaded)]);
 }
 
@@ -59,14 +59,14 @@ async fn a_key_without_a_value_in_a_batch_is_removed_from_l2() {
     let handle = |node: &Node, class| node.cache.typed_with_codec::<u32>(class, Json::new());
     for (index, class) in (0..).zip([STALE.soft_timeout(SOON), STALE, AHEAD]) {
         let (wanted, there) = (many(index..index + 1), handle(&other, class));
-        handle(&one, class).set_many(wanted.iter().map(|key| (key, 7))).await;
+        handle(&one, class).put_many(wanted.iter().map(|key| (key, 7))).await;
         if class == AHEAD {
             assert_eq!(there.get_many(&wanted).await, [Lookup::Fresh(Arc::new(7))]);
             other.clock.advance(Duration::from_secs(301));
         } else {
             sleep(Duration::from_millis(5)).await;
         }
-        let read = there.get_or_load_many(&wanted, async |_| Ok::<_, Infallible>(Vec::new())).await.remove(0).unwrap();
+        let read = there.fetch_many(&wanted, async |_| Ok::<_, Infallible>(Vec::new())).await.remove(0).unwrap();
         // A caller with a servable value serves it at once.
         assert_eq!(read.map(|read| *read.value), (index > 0).then_some(7), "{class:?}");
         poll_until(SOON, async || (there.get_many(&wanted).await == [Lookup::Miss]).then_some(())).await.unwrap();

@@ -95,10 +95,10 @@ mod tests {
         let texts = cache.typed::<String>(TtlClass::API);
         let key = Key::parse("k").unwrap();
         let failed = async || Err::<Fill<String>, _>(std::io::Error::other("away"));
-        assert!(texts.get_or_load(&key, failed).await.is_err());
+        assert!(texts.fetch(&key, failed).await.is_err());
         assert_eq!(answered(&cache), 0);
         for _ in 0..2 {
-            texts.get_or_load(&key, async || Ok::<_, std::io::Error>(Fill::new(String::new()))).await.unwrap();
+            texts.fetch(&key, async || Ok::<_, std::io::Error>(Fill::new(String::new()))).await.unwrap();
         }
         assert_eq!(answered(&cache), 2, "one loaded, one found");
     }

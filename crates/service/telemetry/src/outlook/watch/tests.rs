@@ -49,7 +49,7 @@ impl House {
         for index in keys {
             let key = Key::builder("page").part(index).build().unwrap();
             let load = async || Ok::<_, std::io::Error>(Fill::new(vec![0; 60_000]));
-            values.get_or_load(&key, load).await.unwrap();
+            values.fetch(&key, load).await.unwrap();
         }
         self.minute += 1;
         self.outlook.turn(self.minute, self.counters())
