@@ -85,7 +85,7 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
 }
 
 /// Routes that anyone may call. They do not count for the service's health: good responses could
-/// hide an outage, and logins could fake one, by clients that disconnect while a password is hashed.
+/// hide an outage. Logins could fake one, by clients that leave while a password is hashed.
 fn open_routes(app: &App) -> Router<App> {
     let routes: [(&str, MethodRouter<App>); 8] = [
         ("/", get(async || Redirect::to("/dashboard"))),

@@ -23,7 +23,7 @@ use tidegate_cache_tiers::{class::Class, form::Form};
 /// let users = TieredCache::builder().build().typed::<String>(TtlClass::SESSION);
 /// let keys = (1..=3).map(|id| Key::builder("user").part(id).build());
 /// let keys = keys.collect::<Result<Vec<_>, _>>()?;
-/// users.set(&keys[0], "Ada".to_owned()).await;
+/// users.put(&keys[0], "Ada".to_owned()).await;
 ///
 /// // `SELECT … WHERE id IN (…)`, with the keys that are neither cached nor being loaded.
 /// let load = async |missing: Vec<Key>| {

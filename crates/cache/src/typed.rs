@@ -68,7 +68,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// let files = files.on_removal(move |key: &Key, path: Arc<String>, cause| {
     ///     left.send((key.clone(), path, cause)).ok();
     /// });
-    /// files.set(&key, "/tmp/a".to_owned()).await;
+    /// files.put(&key, "/tmp/a".to_owned()).await;
     /// files.remove(&key).await?;
     /// assert_eq!(leaves.recv()?, (key, Arc::new("/tmp/a".to_owned()), Removal::Invalidated));
     /// # Ok(())

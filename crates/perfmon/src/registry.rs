@@ -92,8 +92,9 @@ impl Registry {
         self.inner.endpoints.resolve(method, route, make)
     }
 
-    /// Leaves a route template out of health, as [`RegistryBuilder::unjudged`](crate::RegistryBuilder::unjudged) does, for routers
-    /// that are built after the registry. Call it before the first request to the route.
+    /// Leaves a route template out of health, as
+    /// [`RegistryBuilder::unjudged`](crate::RegistryBuilder::unjudged) does, for routers that are
+    /// built after the registry. Call it before the first request to the route.
     pub fn leave_unjudged(&self, route: impl Into<String>) {
         self.inner.unjudged.write().unwrap_or_else(PoisonError::into_inner).push(route.into());
     }

@@ -99,7 +99,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// const RATES: TtlClass =
     ///     TtlClass::new("rates", Duration::from_hours(1)).grace(Duration::from_hours(1));
     /// let rates = TieredCache::builder().build().typed::<u32>(RATES);
-    /// rates.set(&key, 108).await;
+    /// rates.put(&key, 108).await;
     /// rates.expire(&key).await?;
     ///
     /// let load = async || Err::<Fill<u32>, _>(std::io::Error::other("the bank is closed"));

@@ -44,7 +44,7 @@ type Load = Arc<dyn Fn(Key) -> BoxFuture<'static, Warmed> + Send + Sync>;
 /// # let path = std::env::temp_dir().join(format!("hot-keys-{}", std::process::id()));
 /// let cache = TieredCache::builder().build();
 /// let plans = cache.typed::<String>(TtlClass::COMPUTATION);
-/// # plans.set(&Key::builder("plan").part(7).build()?, "7".to_owned()).await;
+/// # plans.put(&Key::builder("plan").part(7).build()?, "7".to_owned()).await;
 /// cache.hot_keys(10_000).save(&path).await?; // every few minutes, and at shutdown
 ///
 /// # plans.cache().clear().await?;
