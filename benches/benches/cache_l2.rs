@@ -1,10 +1,10 @@
 //! Hits in L2 compared with the bare client's `GET` of as many bytes, on one server, in turns.
 //!
-//! A hit in L2 is a `fetch` without a value in L1. Values in L1 are too old after a
-//! millisecond, and every task has its own keys, enough of them to come back later than that. The
-//! call enters a flight, queries Redis for the value, compares epoch and class with the recent
-//! replies of Redis, decodes, and fills L1. The bare client, fred, does nothing but `GET`. Both
-//! have one connection. A ratio is of rates in one pair of turns: below 1 we are slower.
+//! A hit in L2 is a `fetch` without a value in L1. Values in L1 are too old after a millisecond,
+//! and every task has its own keys, enough of them to come back later than that. The call enters a
+//! flight, queries Redis for the value, compares epoch and class with the recent replies of Redis,
+//! decodes, and fills L1. The bare client, fred, does nothing but `GET`. Both have one connection.
+//! A ratio is of rates in one pair of turns: below 1 we are slower.
 
 #![expect(clippy::print_stdout, reason = "the table is what it is run for")]
 

@@ -129,8 +129,8 @@ pub enum Event<'a> {
         key: &'a Key,
     },
     /// An entry was removed for another reason than lack of room. An entry that died by its age, by
-    /// a tag, by a class or by `TieredCache::clear` is removed and
-    /// reported when it is next read or swept.
+    /// a tag, by a class or by `TieredCache::clear` is removed and reported when it is next read or
+    /// swept.
     Removed {
         /// The tier, such as `l1`.
         tier: &'static str,
@@ -151,8 +151,8 @@ pub enum Removal {
     Replaced,
     /// It was invalidated.
     Invalidated,
-    /// It had to make room for another. Reported to
-    /// `TypedCache::on_removal`; the event is [`Event::Evicted`].
+    /// It had to make room for another. Reported to `TypedCache::on_removal`; the event is
+    /// [`Event::Evicted`].
     Evicted,
 }
 
@@ -195,8 +195,7 @@ pub enum LoadResult {
 pub enum Scope<'a> {
     /// One key.
     Key(&'a Key),
-    /// One key, whose value counts as stale from now on
-    /// (`TieredCache::expire`).
+    /// One key, whose value counts as stale from now on (`TieredCache::expire`).
     Expired(&'a Key),
     /// All entries with this tag.
     Tag(&'a Tag),

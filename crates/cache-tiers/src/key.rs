@@ -53,8 +53,7 @@ impl Key {
     }
 
     /// Returns the parts from which the key was built, the prefix first, unescaped. For code that
-    /// loads keys that other code built, such as a warm-up. Named parts come last,
-    /// sorted by name.
+    /// loads keys that other code built, such as a warm-up. Named parts come last, sorted by name.
     ///
     /// `None` for a key above 200 characters, of which only a digest is left.
     pub fn parts(&self) -> Option<Vec<KeyPart>> {

@@ -32,10 +32,9 @@ const TYPICAL_ENTRY: u64 = 1024;
 pub enum Capacity {
     /// This many entries, whatever their size.
     Entries(u64),
-    /// Number of bytes, as `TypedCache::weigh` counts them. Each entry
-    /// adds a fixed overhead, its key and 8 bytes per tag. The texts of tags are not counted,
-    /// because entries share them. The capacity is divided into shards of 4 MiB or more, and one
-    /// entry must fit into one shard.
+    /// Number of bytes, as `TypedCache::weigh` counts them. Each entry adds a fixed overhead, its
+    /// key and 8 bytes per tag. The texts of tags are not counted, because entries share them. The
+    /// capacity is divided into shards of 4 MiB or more, and one entry must fit into one shard.
     Bytes(u64),
 }
 

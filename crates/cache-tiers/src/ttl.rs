@@ -171,8 +171,7 @@ impl TtlClass {
     ///
     /// Each read draws for itself, so usually one of many processes refreshes a value before any of
     /// them misses it. It costs nothing until 16 load times before the end. For values from L2 the
-    /// last load of the class counts. Values that were `put` are not
-    /// refreshed.
+    /// last load of the class counts. Values that were `put` are not refreshed.
     #[must_use]
     pub const fn early_refresh(mut self, beta_percent: u16) -> Self {
         self.eagerness = beta_percent;
@@ -240,8 +239,8 @@ impl TtlClass {
     /// Maximum number of loaders of this class that run at once (at least one), and maximum wait
     /// for a turn. Then the waiters get [`LoadError::Refused`](crate::LoadError::Refused).
     ///
-    /// Like `TieredCacheBuilder::max_loads`, which covers
-    /// all classes together and describes loads that loaders start.
+    /// Like `TieredCacheBuilder::max_loads`, which covers all classes together and describes loads
+    /// that loaders start.
     #[must_use]
     pub const fn max_loads(mut self, count: u32, wait: Duration) -> Self {
         self.max_loads = Some((count, wait));

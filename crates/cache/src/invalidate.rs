@@ -56,9 +56,9 @@ impl TieredCache {
     /// The next read reloads it. The old value is still served within the grace of its class
     /// ([`TtlClass::grace`](crate::TtlClass::grace)), which begins now: during the load, as the
     /// [`soft_timeout`](crate::TtlClass::soft_timeout) says, and when the load fails. Use it for a
-    /// source that changed if an old value is better than none. Otherwise
-    /// [remove](Self::remove) the key. A load that began earlier does not make the old
-    /// value fresh again, because it fills nothing. Without a grace this is an invalidation.
+    /// source that changed if an old value is better than none. Otherwise [remove](Self::remove)
+    /// the key. A load that began earlier does not make the old value fresh again, because it fills
+    /// nothing. Without a grace this is an invalidation.
     ///
     /// This process keeps what it holds in L1, even if L2 does not hold it. If L2 holds another
     /// entry of the key, it falls back on that one. Other processes drop the key from L1 and read

@@ -126,10 +126,10 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     /// Returns the values under the keys, and loads those that cannot be served. There is one
     /// answer per key, in the order of the keys.
     ///
-    /// For every key it behaves like [`fetch`](Self::fetch), with the same guarantees.
-    /// All keys that L1 and L2 don't have are loaded by **one** call of `loader`, in a task of its
-    /// own. For keys that another caller is loading, it waits and does not load them again. A
-    /// caller that requests one of these keys meanwhile, alone or in a batch, waits for this load.
+    /// For every key it behaves like [`fetch`](Self::fetch), with the same guarantees. All keys
+    /// that L1 and L2 don't have are loaded by **one** call of `loader`, in a task of its own. For
+    /// keys that another caller is loading, it waits and does not load them again. A caller that
+    /// requests one of these keys meanwhile, alone or in a batch, waits for this load.
     ///
     /// The loader receives the keys that are missing, and the stale keys that no other caller
     /// loads. It returns a value for each key that has one: `Vec<(Key, Fill<V>)>`, a `HashMap` or
@@ -149,9 +149,9 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// # Errors
     ///
-    /// Per key, as [`fetch`](Self::fetch): an error or a panic of the loader is the
-    /// answer of every key that the loader had to bring.
-    /// `into_iter().collect::<Result<Vec<_>, _>>()` makes it all or nothing.
+    /// Per key, as [`fetch`](Self::fetch): an error or a panic of the loader is the answer of every
+    /// key that the loader had to bring. `into_iter().collect::<Result<Vec<_>, _>>()` makes it all
+    /// or nothing.
     pub async fn fetch_many<E, F, Fut, I, K>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -275,8 +275,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         reads
     }
 
-    /// Like [`fetch_many`](Self::fetch_many), for a source that knows whether values
-    /// have changed. The loader receives with each key the value that L1 still holds, as in
+    /// Like [`fetch_many`](Self::fetch_many), for a source that knows whether values have changed.
+    /// The loader receives with each key the value that L1 still holds, as in
     /// [`fetch_or_revalidate`](Self::fetch_or_revalidate). It may answer that the value [still
     /// holds](Known::still_holds).
     ///

@@ -16,8 +16,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// Never loads. A hit in L1 waits for nothing, and values of L2 are kept in L1. After the
     /// [`hard_timeout`](crate::TtlClass::hard_timeout) of its class it is a miss.
-    /// [`peek`](Self::peek) reads only L1, [`get_many`](Self::get_many) several keys in
-    /// few round trips.
+    /// [`peek`](Self::peek) reads only L1, [`get_many`](Self::get_many) several keys in few round
+    /// trips.
     pub async fn get(&self, key: &Key) -> Lookup<V> {
         let found = self.peek(key);
         if !found.is_hit() && self.cache.tiers.l2.is_some() {
@@ -56,6 +56,34 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
     ///
     /// [`LoadError`] if the loader failed or panicked, its runtime was shut down, or there is no
     /// tokio runtime here. A hit and a stale value need no runtime.
+    ///
+    /// # Examples
+    ///
+    /// A loader says that a value is not to be kept, or that there is nothing under the key:
+    ///
+    /// ```
+    /// # use tidegate_cache::{DynError, Fill, Key, TieredCache, TtlClass};
+    /// # use std::error::Error;
+    /// # type AnyError = Box<dyn Error + Send + Sync>;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), AnyError> {
+    /// # let key = Key::builder("page").part(404).build()?;
+    /// let pages = TieredCache::builder().build().typed::<Option<String>>(TtlClass::API);
+    /// let load = async || Ok::<_, std::io::Error>(Fill::new(Some("draft".to_owned())).uncached());
+    /// let read = pages.fetch(&key, load).await?;
+    /// assert_eq!((read.value.as_deref(), read.stored), (Some("draft"), false));
+    /// assert!(!pages.get(&key).await.is_hit());
+    ///
+    /// let read = pages.fetch(&key, async || Ok::<_, std::io::Error>(Fill::absent())).await?;
+    /// assert_eq!(*read.value, None); // the next reader is spared the search
+    /// # let other = Key::builder("page").part(1).build()?;
+    /// # let load = async || Err::<Fill<_>, _>(DynError(AnyError::from("no such host")));
+    /// # let failed = pages.fetch(&other, load).await.expect_err("no host");
+    /// # let failed: Box<dyn Error + Send + Sync> = failed.into();
+    /// # assert_eq!(failed.source().expect("the loader's").to_string(), "no such host");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn fetch<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Read<V>, LoadError<E>>
     where
         E: Send + Sync + 'static,
@@ -71,8 +99,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
     }
 
-    /// Like [`fetch`](Self::fetch), for a source that knows whether a value has
-    /// changed. The loader receives the value that L1 still holds, and may answer that it [still
+    /// Like [`fetch`](Self::fetch), for a source that knows whether a value has changed. The loader
+    /// receives the value that L1 still holds, and may answer that it [still
     /// holds](Known::still_holds). Then the same `Arc` is fresh again, and no copy is loaded.
     ///
     /// A value that is invalidated, dead or evicted when the loader starts is not passed. One that
@@ -138,8 +166,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         self.ttl(key).is_some()
     }
 
-    /// Returns for how long [`peek`](Self::peek) will find a fresh value, unless
-    /// something changes. Zero for a stale value, `None` if there is none.
+    /// Returns for how long [`peek`](Self::peek) will find a fresh value, unless something changes.
+    /// Zero for a stale value, `None` if there is none.
     ///
     /// Neither counts as a lookup nor extends a life. It is the time in L1; that in L2 is longer.
     pub fn ttl(&self, key: &Key) -> Option<Duration> {

@@ -21,12 +21,11 @@ type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 
 /// Values that are written to the store a moment later. Cloning copies a few pointers.
 ///
-/// A write invalidates the cached value. A read through [`fetch`](Self::fetch) that
-/// misses finds the waiting write before it calls the loader. So readers of this handle see its
-/// writes on every node that shares the cache's L2. If a writer was killed before it notified the
-/// cache, they see them after the flush at the latest, because a flush invalidates the keys once
-/// more. On Redis a flushed write continues to wait and is flushed again until the cache's L2 has
-/// been notified.
+/// A write invalidates the cached value. A read through [`fetch`](Self::fetch) that misses finds
+/// the waiting write before it calls the loader. So readers of this handle see its writes on every
+/// node that shares the cache's L2. If a writer was killed before it notified the cache, they see
+/// them after the flush at the latest, because a flush invalidates the keys once more. On Redis a
+/// flushed write continues to wait and is flushed again until the cache's L2 has been notified.
 ///
 /// **Read the keys that you write here through this handle alone**: a loader that reads the store
 /// directly brings an older value.
