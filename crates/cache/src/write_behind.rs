@@ -42,11 +42,6 @@ mod pending;
 #[cfg(feature = "redis")]
 mod redis;
 mod sink;
-#[cfg(feature = "redis")]
-mod turn;
-#[cfg(not(feature = "redis"))]
-#[path = "write_behind/no_turn.rs"]
-mod turn;
 mod values;
 
 pub use engine::WriteBehindStatus;

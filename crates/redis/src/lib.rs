@@ -28,7 +28,6 @@
 //! | [`Tracking`] | notices of changed keys, from the server or over a channel, with a heartbeat |
 //! | [`Replicas`] | reads from replicas within a maximum lag |
 //! | [`Scan`] | all keys of all primaries, page by page |
-//! | [`Mutex`] | a lock that saves duplicate work, without a fencing token |
 //! | [`Keyspace`] | key names under one prefix, grouped by slot |
 //! | [`NodeInfo`], [`SlowCommand`] | figures of each server, their warnings, and its slow commands |
 //!
@@ -53,7 +52,6 @@ mod error;
 mod info;
 mod keyspace;
 mod layout;
-mod mutex;
 mod replicas;
 mod scan;
 mod script;
@@ -72,7 +70,6 @@ pub use error::{ConnectError, Error, ErrorKind};
 pub use info::{NodeInfo, ReplicaInfo, Thresholds, Warning};
 pub use keyspace::{KeyGroup, Keyspace, KeyspaceError};
 pub use layout::Layout;
-pub use mutex::Mutex;
 pub use replicas::Replicas;
 pub use scan::{Scan, escape_glob};
 pub use script::{ClockPrelude, Script};

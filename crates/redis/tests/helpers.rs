@@ -1,50 +1,14 @@
-//! The mutex, scans of keys, and the status of a server.
+//! Scans of keys, and the status of a server.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is an answer")]
 
 use std::time::Duration;
 
-use tidegate_redis::{Client, Command, Config, Mutex, Role, Thresholds, Warning, escape_glob};
-use tidegate_testkit::poll_until;
+use tidegate_redis::{Client, Command, Config, Role, Thresholds, Warning, escape_glob};
 use tidegate_testkit::redis::RedisServer;
-
-const LONG: Duration = Duration::from_secs(60);
 
 async fn connect(server: &RedisServer) -> Client {
     Client::connect(&Config::parse(&server.url()).unwrap(), Role::Cache).await.unwrap()
-}
-
-#[tokio::test]
-async fn a_mutex_has_one_holder_and_only_that_one_releases_it() {
-    let server = RedisServer::start().await;
-    let client = connect(&server).await;
-    let (mine, theirs) = (Mutex::token(), Mutex::token());
-    assert_ne!(mine, theirs);
-    let held = Mutex::try_acquire(&client, "m", &mine, LONG).await.unwrap().unwrap();
-    assert!(Mutex::try_acquire(&client, "m", &theirs, LONG).await.unwrap().is_none());
-    // As after a lost reply: the same holder tries again.
-    assert!(Mutex::try_acquire(&client, "m", &mine, LONG).await.unwrap().is_some());
-    assert!(held.extend(2 * LONG).await.unwrap());
-    let left: u64 = server.cli(&["PTTL", "m"]).await.parse().unwrap();
-    assert!(u128::from(left) > LONG.as_millis(), "{left}");
-
-    server.cli(&["SET", "m", &theirs, "PX", "60000"]).await;
-    assert!(!held.release().await.unwrap() && !held.extend(LONG).await.unwrap());
-    assert_eq!(server.cli(&["GET", "m"]).await, theirs);
-    server.cli(&["DEL", "m"]).await;
-    let held = Mutex::try_acquire(&client, "m", &mine, LONG).await.unwrap().unwrap();
-    assert!(held.release().await.unwrap());
-    assert_eq!(server.cli(&["EXISTS", held.key()]).await, "0");
-}
-
-#[tokio::test]
-async fn a_mutex_expires() {
-    let server = RedisServer::start().await;
-    let client = connect(&server).await;
-    let held = Mutex::try_acquire(&client, "m", "a", Duration::from_millis(50)).await.unwrap().unwrap();
-    let next = poll_until(LONG, async || Mutex::try_acquire(&client, "m", "b", LONG).await.unwrap()).await;
-    assert!(next.unwrap().release().await.unwrap());
-    assert!(!held.release().await.unwrap());
 }
 
 #[tokio::test]

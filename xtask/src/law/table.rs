@@ -166,8 +166,12 @@ pub(super) const ROWS: &[Row] = &[
     Row { package: "tidegate-base", may_import: &["tidegate-perfmon"] },
     // Below all others.
     Row { package: "tidegate-clock", may_import: &[] },
+    Row {
+        package: "tidegate-cache",
+        // Of the primitives, the lock alone: for turns of a write-behind.
+        may_import: &["tidegate-cache-tiers", "tidegate-clock", "tidegate-redis", "tidegate-sync"],
+    },
     // Never one another.
-    Row { package: "tidegate-cache", may_import: &["tidegate-cache-tiers", "tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-cache-tiers", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row { package: "tidegate-ratelimit", may_import: &["tidegate-clock", "tidegate-redis"] },
     Row {

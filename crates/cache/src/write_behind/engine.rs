@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::error::{FlushError, NotFlushed, WriteBehindError};
 use super::options::WriteBehindOptions;
-use super::turn::Turn;
 use tidegate_cache_tiers::{Event, event::tell};
+use tidegate_sync::Lock;
 
 /// How long to wait for another process that flushes, before the next check.
 const OTHERS: Duration = Duration::from_millis(50);
@@ -63,7 +63,7 @@ struct Counts {
 struct Work {
     batches: Box<dyn Batches>,
     /// `None` if no other process flushes these writes.
-    turn: Option<Turn>,
+    turn: Option<Lock>,
     options: WriteBehindOptions,
     /// One round at a time in this process.
     round: tokio::sync::Mutex<()>,
@@ -100,7 +100,7 @@ enum Round {
 
 impl Engine {
     /// Starts the task.
-    pub(super) fn start(batches: Box<dyn Batches>, turn: Option<Turn>, options: WriteBehindOptions) -> Self {
+    pub(super) fn start(batches: Box<dyn Batches>, turn: Option<Lock>, options: WriteBehindOptions) -> Self {
         let work = Arc::new(Work {
             batches,
             turn,
@@ -241,12 +241,15 @@ impl Work {
     }
 
     async fn round_alone(&self) -> Result<Round, FlushError> {
-        let mut held = None;
-        if let Some(turn) = &self.turn {
-            held = turn.begin().await?;
-            if held.is_none() {
-                return Ok(Round::Others);
-            }
+        let mut turn = None;
+        if let Some(lock) = &self.turn {
+            turn = match lock.try_acquire().await {
+                Ok(Some(guard)) => Some(guard),
+                Ok(None) => return Ok(Round::Others),
+                // A flush frees memory on a full server, and is correct without its turn.
+                Err(error) if error.is_full() => None,
+                Err(error) => return Err(error.into()),
+            };
         }
         let done = loop {
             let started = Instant::now();
@@ -263,15 +266,16 @@ impl Work {
                 Ok(_) => break Ok(Round::Done),
                 Err(error) => break Err(error),
             }
-            let Some(held) = &held else { continue };
-            match held.extend().await {
+            let Some(turn) = &turn else { continue };
+            match turn.extend().await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Round::Others),
                 Err(error) => break Err(error.into()),
             }
         };
-        if let Some(held) = held {
-            held.end().await;
+        if let Some(turn) = turn {
+            // If Redis cannot be reached, it expires.
+            let _ = turn.release().await;
         }
         done
     }

@@ -102,6 +102,8 @@ pub(super) enum FlushError {
     TooSlow,
     #[error(transparent)]
     Pending(#[from] WriteBehindError),
+    #[error("the turn to flush: {0}")]
+    Turn(#[from] tidegate_sync::StoreError),
     /// The store has it, but others may still read the old value from L2.
     #[error("a batch was written to the store and stays pending until the cache can be notified: {0}")]
     Untold(#[source] Owed),

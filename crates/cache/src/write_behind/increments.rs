@@ -12,8 +12,8 @@ use super::memory::MemoryIncrements;
 use super::options::WriteBehindOptions;
 use super::pending::{PendingIncrement, PendingIncrements};
 use super::sink::IncrementSink;
-use super::turn::Turn;
 use tidegate_cache_tiers::Key;
+use tidegate_sync::Lock;
 
 /// Counts that the store gets a moment later: views, likes, points. Cloning copies few pointers.
 ///
@@ -91,7 +91,7 @@ impl Increments {
         options: WriteBehindOptions,
     ) -> Result<Self, WriteBehindError> {
         let place = super::redis::Place::of_increments(client, keyspace, &options)?;
-        let turn = Some(place.turn(&options));
+        let turn = Some(place.turn(keyspace, &options));
         let pending = Arc::new(super::redis::RedisIncrements::new(place, &options));
         Ok(Self::start(pending, sink, turn, options))
     }
@@ -99,7 +99,7 @@ impl Increments {
     fn start(
         pending: Arc<dyn PendingIncrements>,
         sink: impl IncrementSink,
-        turn: Option<Turn>,
+        turn: Option<Lock>,
         options: WriteBehindOptions,
     ) -> Self {
         let (count, longest) = (options.count, options.sink_timeout);

@@ -1,18 +1,18 @@
 //! Pending writes in Redis. All keys of a name share a slot, so that each step is one script.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tidegate_redis::{Arg, Client, ClockPrelude, Error, KeyGroup, Keyspace, Role, Script, Value};
+use tidegate_sync::{Lock, RedisStore};
 
 use super::error::{FlushError, WriteBehindError};
 use super::options::{Room, WriteBehindOptions};
 use super::pending::{Oldest, PendingIncrement, PendingIncrements, PendingValues, Taken, TakenBatch};
 use super::sink::{Increment, IncrementBatch, ValueWrite};
-use super::turn::Turn;
 use tidegate_cache_tiers::{Codec, CodecError, Key, codec::versioned};
 
 /// Maximum number of bytes of one step, unless a single value has more.
@@ -86,6 +86,7 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
 /// Location of the pending writes of one name.
 pub(super) struct Place {
     client: Client,
+    area: &'static str,
     group: KeyGroup,
 }
 
@@ -95,7 +96,7 @@ impl Place {
         keyspace: &Keyspace,
         options: &WriteBehindOptions,
     ) -> Result<Self, WriteBehindError> {
-        Self::new(client, keyspace.group("wv", &[&options.name]))
+        Self::new(client, keyspace, "wv", options)
     }
 
     pub(super) fn of_increments(
@@ -103,18 +104,25 @@ impl Place {
         keyspace: &Keyspace,
         options: &WriteBehindOptions,
     ) -> Result<Self, WriteBehindError> {
-        Self::new(client, keyspace.group("wi", &[&options.name]))
+        Self::new(client, keyspace, "wi", options)
     }
 
-    fn new(client: &Client, group: KeyGroup) -> Result<Self, WriteBehindError> {
+    fn new(
+        client: &Client,
+        keyspace: &Keyspace,
+        area: &'static str,
+        options: &WriteBehindOptions,
+    ) -> Result<Self, WriteBehindError> {
         match client.role() {
-            Role::Durable => Ok(Self { client: client.clone(), group }),
+            Role::Durable => Ok(Self { client: client.clone(), area, group: keyspace.group(area, &[&options.name]) }),
             role => Err(WriteBehindError::NotDurable { role }),
         }
     }
 
-    pub(super) fn turn(&self, options: &WriteBehindOptions) -> Turn {
-        Turn { client: self.client.clone(), key: self.group.key("turn"), lease: options.lease }
+    /// The turn to flush: one process at a time, so that no work is done twice. Nothing depends on it.
+    pub(super) fn turn(&self, keyspace: &Keyspace, options: &WriteBehindOptions) -> Lock {
+        let store = RedisStore::new(self.client.clone(), keyspace.clone());
+        Lock::new(Arc::new(store), format!("{}:{}", self.area, options.name)).lease(options.lease).without_renewal()
     }
 
     async fn run(&self, script: &Script, names: &[&str], args: Vec<Arg>) -> Result<Value, Error> {

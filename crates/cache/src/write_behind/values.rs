@@ -13,9 +13,9 @@ use super::memory::MemoryValues;
 use super::options::WriteBehindOptions;
 use super::pending::PendingValues;
 use super::sink::ValueSink;
-use super::turn::Turn;
 use crate::handle::TypedCache;
 use tidegate_cache_tiers::{Fill, Key, LoadError, Owed, Read, Tag};
+use tidegate_sync::Lock;
 
 type TagsOf<V> = Arc<dyn Fn(&Key, &V) -> Vec<Tag> + Send + Sync>;
 
@@ -122,7 +122,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         options: WriteBehindOptions,
     ) -> Result<Self, WriteBehindError> {
         let place = super::redis::Place::of_values(client, keyspace, &options)?;
-        let turn = Some(place.turn(&options));
+        let turn = Some(place.turn(keyspace, &options));
         let pending = Arc::new(super::redis::RedisValues::new(place, Box::new(codec), options.room));
         Ok(Self::start(values, pending, sink, turn, options))
     }
@@ -131,7 +131,7 @@ impl<V: Clone + Send + Sync + 'static> WriteBehind<V> {
         values: TypedCache<V>,
         pending: Arc<dyn PendingValues<V>>,
         sink: impl ValueSink<V>,
-        turn: Option<Turn>,
+        turn: Option<Lock>,
         options: WriteBehindOptions,
     ) -> Self {
         let (count, longest) = (options.count, options.sink_timeout);

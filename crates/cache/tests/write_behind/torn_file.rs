@@ -63,8 +63,8 @@ async fn tear(
 
 /// The turn to flush is kept for the length of a lease, and no test waits for that.
 fn without_turns(effects: &[Effect]) -> Vec<Effect> {
-    let is_turn = |effect: &&Effect| !effect.args().get(1).is_some_and(|key| key.ends_with(b":turn"));
-    effects.iter().filter(is_turn).cloned().collect()
+    let is_turn = |key: &Vec<u8>| key.starts_with(b"tg:{l:");
+    effects.iter().filter(|effect| !effect.args().get(1).is_some_and(is_turn)).cloned().collect()
 }
 
 /// Adds each batch, and never says so.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_redis::Mutex;
 use tidegate_sync::{
     Acquire, Acquired, Begun, Ended, Fence, LedgerId, LedgerStore, OnceStore, Operation, PermitStore, Posted, Posting,
     RedisStore, Reserving, StockId, StockStore,
@@ -345,11 +344,7 @@ async fn take_over_now(store: Arc<RedisStore>) {
 
 /// A script with one effect is not wrapped, so a torn file contains it as a whole or not at all.
 #[tokio::test]
-async fn every_step_of_a_mutex_and_of_a_redlock_is_one_command() {
-    let bench = TornBench::start(RedisServer::builder()).await;
-    let mutex = Mutex::try_acquire(&bench.client, "m", "token", TTL).await.unwrap().unwrap();
-    assert!(mutex.extend(TTL * 2).await.unwrap());
-    assert!(mutex.release().await.unwrap());
+async fn every_step_of_a_redlock_is_one_command() {
     let servers = [RedisServer::start().await, RedisServer::start().await, RedisServer::start().await];
     let mut clients = Vec::new();
     for server in &servers {
@@ -359,7 +354,7 @@ async fn every_step_of_a_mutex_and_of_a_redlock_is_one_command() {
     let guard = redlock.acquire(TTL).await.unwrap();
     assert!(guard.extend().await.unwrap());
     guard.release().await.unwrap();
-    for server in servers.iter().chain([&bench.server]) {
+    for server in &servers {
         let file = server.append_only_file();
         assert!(file.transactions().len() >= 3, "{:?}", file.transactions());
         assert!(file.transactions().iter().all(|transaction| !transaction.is_wrapped), "{:?}", file.transactions());
