@@ -161,9 +161,29 @@ pub enum UnsupportedAlgorithm {
     },
 }
 
-/// The name is not one of `free`, `basic`, `premium`, `enterprise`.
+/// No tier has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is not a tier: one of free, basic, premium, enterprise")]
+#[error("{name:?} is not a tier: one of {known}")]
 pub struct UnknownTier {
     pub(crate) name: String,
+    /// The names of all tiers.
+    pub(crate) known: String,
+}
+
+/// The tier can't be created or added.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TierError {
+    /// The name has another form.
+    #[error("{name:?} is not a name of a tier: 1 to 16 lower-case letters, digits and hyphens")]
+    Name {
+        /// The name, its first 64 characters.
+        name: String,
+    },
+    /// There are as many tiers as there can be.
+    #[error("there are {max} tiers already, which is the maximum")]
+    TooMany {
+        /// Maximum number of tiers.
+        max: usize,
+    },
 }

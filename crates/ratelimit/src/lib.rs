@@ -106,7 +106,7 @@ pub use decision::{Allowance, Decision, Denial};
 pub use dynamic::{Adjustment, DynamicQuota, HealthSignal};
 #[cfg(feature = "redis")]
 pub use error::UnsupportedAlgorithm;
-pub use error::{CheckError, QuotaError, StoreError, UnknownTier};
+pub use error::{CheckError, QuotaError, StoreError, TierError, UnknownTier};
 #[cfg(feature = "redis")]
 pub use fallback::{
     FallbackBuilder, FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder,
@@ -125,8 +125,8 @@ pub use layer::{
     ByKey, Charge, Charges, Decisions, GrpcStatus, Policy, ProblemJson, RateLimit, RateLimitLayer, Reject, Rejection,
 };
 pub use limiter::{
-    DenyCache, DenyCacheBuilder, Exempt, KeyLists, Limiter, LimiterDecorator, Listed, MemoryLimiter,
-    MemoryLimiterBuilder, Shadow, SingleLimiter, Verdict,
+    DenyCache, DenyCacheBuilder, Exempt, InMemory, KeyLists, Limiter, LimiterBuilder, LimiterDecorator, Listed,
+    MemoryLimiter, MemoryLimiterBuilder, Shadow, SingleLimiter, Verdict,
 };
 #[cfg(feature = "redis")]
 pub use live::LiveProcesses;
@@ -136,15 +136,15 @@ pub use quota::Quota;
 pub use quotas::{Quotas, QuotasError};
 #[cfg(feature = "redis")]
 pub use redis::{
-    LeasedLimiter, LeasedLimiterBuilder, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
-    RedisTenantLimiterBuilder,
+    InRedis, LeasedLimiter, LeasedLimiterBuilder, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder,
+    RedisTenantLimiter, RedisTenantLimiterBuilder,
 };
 #[cfg(all(feature = "redis", feature = "tokio"))]
 pub use redis::{PublishError, SharedQuotas};
 pub use stats::{LimiterStats, TOP_DENIED};
 pub use tenant::{
     MemoryTenantLimiter, Overrides, SeatDecision, Seats, TenantDecision, TenantLimiter, TenantPlan, TenantState,
-    TenantUsage, Tier, TierLimits, WindowDecision, WindowUsage,
+    TenantUsage, Tier, TierLimits, Tiers, WindowDecision, WindowUsage,
 };
 pub use tidegate_clock::{Clock, ManualClock, Source as ClockSource};
 pub use timestamp::Timestamp;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use builder::MemoryLimiterBuilder;
+pub use builder::{InMemory, LimiterBuilder, MemoryLimiterBuilder};
 pub use decorator::LimiterDecorator;
 pub use deny_cache::{DenyCache, DenyCacheBuilder};
 pub(crate) use forgetting::Forgetting;

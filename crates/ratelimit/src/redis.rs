@@ -16,7 +16,7 @@ use tidegate_redis::Value;
 
 pub use algorithm::RedisAlgorithm;
 pub(crate) use asked::{Asked, no_answer};
-pub use builder::RedisLimiterBuilder;
+pub use builder::{InRedis, RedisLimiterBuilder};
 pub(crate) use debit::Debit;
 pub use lease::{LeasedLimiter, LeasedLimiterBuilder};
 pub use limiter::RedisLimiter;

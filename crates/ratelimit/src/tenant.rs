@@ -6,6 +6,7 @@ mod memory;
 mod plan;
 mod state;
 mod tier;
+mod tiers;
 
 pub use decision::{SeatDecision, Seats, TenantDecision, TenantUsage, WindowDecision, WindowUsage};
 #[cfg(feature = "redis")]
@@ -15,3 +16,6 @@ pub use memory::MemoryTenantLimiter;
 pub use plan::TenantPlan;
 pub use state::TenantState;
 pub use tier::{Overrides, Tier, TierLimits};
+#[cfg(feature = "redis")]
+pub(crate) use tiers::TierName;
+pub use tiers::Tiers;

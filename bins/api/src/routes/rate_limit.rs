@@ -153,7 +153,10 @@ pub(crate) async fn set_plan(app: &App, new: NewPlan) -> Result<Value, Problem> 
     let missing = || Problem::not_found(format!("there is no tenant `{tenant_id}`"));
     let id: TenantId = tenant_id.parse().map_err(|_| missing())?;
     let tier = tier.as_deref().map(parse_tier).transpose()?;
-    let change = |before: &Plan| plan(tier.unwrap_or(before.tier()), limits.over(&before.overrides()));
+    let change = |before: &Plan| {
+        let tier = tier.map_or_else(|| parse_tier(before.tier()), Ok)?;
+        plan(tier, limits.over(&before.overrides()))
+    };
     let (store, limiter) = (&app.node().store, &*app.limiters().tenants);
     let after = change_plan(store, limiter, &id, change).await?.ok_or_else(missing)?;
     let mut body = json!(after);

@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use tidegate_model::tenant::{ApiKey, Plan, Tenant, TenantId};
+use tidegate_model::tenant::{ApiKey, Plan, TIERS, Tenant, TenantId};
 use tidegate_ratelimit::{Overrides, Tier};
 use tidegate_store::TenantPage;
 
@@ -49,7 +49,7 @@ pub(super) async fn create(State(app): State<App>, Json(new): Json<NewTenant>) -
         let detail = format!("`name` is 1 to {MAX_NAME} characters, none of them a control character");
         return Err(Problem::unprocessable("bad-name", detail));
     }
-    let tier = new.tier.as_deref().map_or(Ok(Tier::Free), parse_tier)?;
+    let tier = new.tier.as_deref().map_or(Ok(Tier::FREE), parse_tier)?;
     let tenant = Tenant::create(id, name.to_owned(), plan(tier, new.limits.0)?);
     let key = ApiKey::generate();
     app.node().store.create_tenant(&tenant, &key).await?;
@@ -88,7 +88,7 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<String>, parts: 
 }
 
 pub(super) fn parse_tier(text: &str) -> Result<Tier, Problem> {
-    text.parse().map_err(|error| Problem::unprocessable("bad-tier", format!("`tier`: {error}")))
+    TIERS.get(text).map_err(|error| Problem::unprocessable("bad-tier", format!("`tier`: {error}")))
 }
 
 pub(super) fn plan(tier: Tier, overrides: Overrides) -> Result<Plan, Problem> {

@@ -1,20 +1,32 @@
+//! The builder of every limiter that counts: in memory, or in Redis.
+
 use std::fmt;
 
 use super::{DEFAULT_MAX_KEYS, MemoryLimiter};
 use crate::{Algorithm, BlockPolicy, Clock};
 
+/// Builder of a limiter that applies `A` to each key, and keeps the states in `S`: [`InMemory`], or
+/// `InRedis` with the feature `redis`.
+pub struct LimiterBuilder<A, S> {
+    pub(crate) name: String,
+    pub(crate) algorithm: A,
+    pub(crate) policy: Option<BlockPolicy>,
+    pub(crate) states: S,
+}
+
 /// Builder of a [`MemoryLimiter`]; see [`MemoryLimiter::builder`].
-pub struct MemoryLimiterBuilder<A> {
-    pub(super) name: String,
-    pub(super) algorithm: A,
-    pub(super) policy: Option<BlockPolicy>,
+pub type MemoryLimiterBuilder<A> = LimiterBuilder<A, InMemory>;
+
+/// States in the memory of this process.
+#[derive(Debug)]
+pub struct InMemory {
     pub(super) max_keys: usize,
     pub(super) clock: Clock,
 }
 
-impl<A: Algorithm> MemoryLimiterBuilder<A> {
-    pub(super) fn new(name: String, algorithm: A) -> Self {
-        Self { name, algorithm, policy: None, max_keys: DEFAULT_MAX_KEYS, clock: Clock::system() }
+impl<A, S> LimiterBuilder<A, S> {
+    pub(crate) fn new(name: String, algorithm: A, states: S) -> Self {
+        Self { name, algorithm, policy: None, states }
     }
 
     /// Blocks a key that exceeds its limit. By default it only waits until the cost fits again.
@@ -23,19 +35,27 @@ impl<A: Algorithm> MemoryLimiterBuilder<A> {
         self.policy = Some(policy);
         self
     }
+}
 
+impl InMemory {
+    pub(super) fn new() -> Self {
+        Self { max_keys: DEFAULT_MAX_KEYS, clock: Clock::system() }
+    }
+}
+
+impl<A: Algorithm> LimiterBuilder<A, InMemory> {
     /// Sets the maximum number of keys; at least one, 100,000 by default. Above 2,047 the cap is
     /// divided among shards, so a shard may evict shortly before the limiter as a whole is full.
     #[must_use]
     pub fn max_keys(mut self, n: usize) -> Self {
-        self.max_keys = n;
+        self.states.max_keys = n;
         self
     }
 
     /// Sets the clock; the system clock by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
+        self.states.clock = clock.into();
         self
     }
 
@@ -45,13 +65,12 @@ impl<A: Algorithm> MemoryLimiterBuilder<A> {
     }
 }
 
-impl<A: Algorithm> fmt::Debug for MemoryLimiterBuilder<A> {
+impl<A, S: fmt::Debug> fmt::Debug for LimiterBuilder<A, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryLimiterBuilder")
+        f.debug_struct("LimiterBuilder")
             .field("name", &self.name)
-            .field("algorithm", &self.algorithm.name())
             .field("block", &self.policy)
-            .field("max_keys", &self.max_keys)
+            .field("states", &self.states)
             .finish_non_exhaustive()
     }
 }

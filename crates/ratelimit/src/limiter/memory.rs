@@ -10,7 +10,7 @@ use async_trait::async_trait;
 #[cfg(feature = "redis")]
 use super::seed::Learn;
 use super::seed::Seed;
-use super::{Limiter, MemoryLimiterBuilder};
+use super::{InMemory, Limiter, MemoryLimiterBuilder};
 use crate::algorithm::ensure_fits;
 use crate::block::Block;
 use crate::key::ensure_short;
@@ -62,11 +62,11 @@ impl<A: Algorithm> MemoryLimiter<A> {
     /// Returns a builder for a limiter that applies `algorithm` to each key. `name` appears in
     /// headers and statistics.
     pub fn builder(name: impl Into<String>, algorithm: A) -> MemoryLimiterBuilder<A> {
-        MemoryLimiterBuilder::new(name.into(), algorithm)
+        MemoryLimiterBuilder::new(name.into(), algorithm, InMemory::new())
     }
 
     pub(super) fn from_builder(builder: MemoryLimiterBuilder<A>) -> Self {
-        let MemoryLimiterBuilder { name, algorithm, policy, max_keys, clock } = builder;
+        let MemoryLimiterBuilder { name, algorithm, policy, states: InMemory { max_keys, clock } } = builder;
         let store = Store::with_rule(max_keys, &algorithm);
         let quota = ArcSwap::from_pointee(algorithm.quota());
         Self { name, quota, changes: Mutex::new(algorithm), policy, clock, store }

@@ -1,41 +1,41 @@
+//! The options of limiters whose states are in Redis.
+
 use std::fmt;
 
 use tidegate_redis::{Client, ClockPrelude, Keyspace};
 
 use super::scripts::Time;
 use super::{RedisAlgorithm, RedisLimiter};
-use crate::{BlockPolicy, UnsupportedAlgorithm};
+use crate::UnsupportedAlgorithm;
+use crate::limiter::LimiterBuilder;
 
 /// Builder of a [`RedisLimiter`]; see [`RedisLimiter::builder`].
-pub struct RedisLimiterBuilder<A> {
-    pub(super) name: String,
-    pub(super) algorithm: A,
-    pub(super) policy: Option<BlockPolicy>,
+pub type RedisLimiterBuilder<A> = LimiterBuilder<A, InRedis>;
+
+/// States in Redis, which all processes with the same name and keyspace share.
+pub struct InRedis {
     pub(super) client: Client,
     pub(super) keyspace: Keyspace,
     pub(super) time: Time,
 }
 
-impl<A: RedisAlgorithm> RedisLimiterBuilder<A> {
-    pub(super) fn new(name: String, algorithm: A, client: Client, keyspace: Keyspace) -> Self {
-        Self { name, algorithm, policy: None, client, keyspace, time: Time::SERVER }
+impl InRedis {
+    pub(super) fn new(client: Client, keyspace: Keyspace) -> Self {
+        Self { client, keyspace, time: Time::SERVER }
     }
+}
 
-    /// Blocks a key that exceeds its limit. By default it only waits until the cost fits again.
-    #[must_use]
-    pub fn block(mut self, policy: BlockPolicy) -> Self {
-        self.policy = Some(policy);
-        self
-    }
-
+impl<A> LimiterBuilder<A, InRedis> {
     /// Sets a clock for tests; the server's clock by default.
     #[doc(hidden)]
     #[must_use]
     pub fn test_clock(mut self, clock: ClockPrelude) -> Self {
-        self.time = Time::of_test(clock);
+        self.states.time = Time::of_test(clock);
         self
     }
+}
 
+impl<A: RedisAlgorithm> LimiterBuilder<A, InRedis> {
     /// Builds the limiter. Sends nothing.
     ///
     /// # Errors
@@ -46,12 +46,8 @@ impl<A: RedisAlgorithm> RedisLimiterBuilder<A> {
     }
 }
 
-impl<A: RedisAlgorithm> fmt::Debug for RedisLimiterBuilder<A> {
+impl fmt::Debug for InRedis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisLimiterBuilder")
-            .field("name", &self.name)
-            .field("algorithm", &self.algorithm.name())
-            .field("block", &self.policy)
-            .finish_non_exhaustive()
+        f.debug_struct("InRedis").finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use tidegate_redis::{Arg, Client, Command, KeyGroup, Keyspace, Script, Value};
 
 use super::algorithm::FIGURES;
 use super::scripts::Scripts;
-use super::{MAX_MICROS, RedisAlgorithm, RedisLimiterBuilder, ensure_short, figures};
+use super::{InRedis, MAX_MICROS, RedisAlgorithm, RedisLimiterBuilder, ensure_short, figures};
 use crate::algorithm::ensure_fits;
 use crate::limiter::Limiter;
 use crate::stats::LimiterStats;
@@ -95,11 +95,11 @@ impl<A: RedisAlgorithm> RedisLimiter<A> {
         client: Client,
         keyspace: Keyspace,
     ) -> RedisLimiterBuilder<A> {
-        RedisLimiterBuilder::new(name.into(), algorithm, client, keyspace)
+        RedisLimiterBuilder::new(name.into(), algorithm, InRedis::new(client, keyspace))
     }
 
     pub(super) fn from_builder(builder: RedisLimiterBuilder<A>) -> Self {
-        let RedisLimiterBuilder { name, algorithm, policy, client, keyspace, time } = builder;
+        let RedisLimiterBuilder { name, algorithm, policy, states: InRedis { client, keyspace, time } } = builder;
         let (scripts, algorithm) = (A::scripts(&time), ArcSwap::from_pointee(algorithm));
         Self { name, algorithm, policy, client, keyspace, scripts, tally: Tally::default() }
     }

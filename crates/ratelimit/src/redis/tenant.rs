@@ -4,18 +4,18 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tidegate_redis::{Arg, Client, ClockPrelude, Keyspace, Script, Value};
+use tidegate_redis::{Arg, Client, Keyspace, Script, Value};
 
 use super::algorithm::of_window;
 use super::plan::{pack, unpack};
-use super::scripts::Time;
-use super::{MAX_MICROS, ensure_short};
+use super::{InRedis, MAX_MICROS, ensure_short};
+use crate::limiter::LimiterBuilder;
 use crate::tally::Tally;
 use crate::tenant::{decision, windows};
 use crate::timestamp::whole_micros;
 use crate::{
     BlockPolicy, CheckError, LimiterStats, Quota, SeatDecision, Seats, StoreError, TenantDecision, TenantLimiter,
-    TenantPlan, TenantUsage,
+    TenantPlan, TenantUsage, Tiers,
 };
 
 /// A [`TenantLimiter`] whose states are stored in Redis: all processes with the same name and
@@ -33,41 +33,29 @@ pub struct RedisTenantLimiter {
     script: Script,
     /// The same script, allowed on a full server: for calls of operators or that free memory.
     freeing: Script,
+    tiers: Tiers,
     policy: Option<BlockPolicy>,
     tally: Tally,
 }
 
 /// Builder of a [`RedisTenantLimiter`]; see [`RedisTenantLimiter::builder`].
-pub struct RedisTenantLimiterBuilder {
-    name: String,
-    client: Client,
-    keyspace: Keyspace,
-    policy: Option<BlockPolicy>,
-    time: Time,
-}
+pub type RedisTenantLimiterBuilder = LimiterBuilder<Tiers, InRedis>;
 
-impl RedisTenantLimiterBuilder {
-    /// Blocks a tenant that exceeds its quota. By default it only waits until the cost fits again.
+impl LimiterBuilder<Tiers, InRedis> {
+    /// Sets the tiers of the plans; [`Tiers::default`] by default. The limiter stores a tier's
+    /// position. A stored plan whose tier is not among them reads as `unknown`, with its limits.
     #[must_use]
-    pub fn block(mut self, policy: BlockPolicy) -> Self {
-        self.policy = Some(policy);
-        self
-    }
-
-    /// Sets a clock for tests; the server's clock by default.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn test_clock(mut self, clock: ClockPrelude) -> Self {
-        self.time = Time::of_test(clock);
+    pub fn tiers(mut self, tiers: Tiers) -> Self {
+        self.algorithm = tiers;
         self
     }
 
     /// Builds the limiter. Sends nothing.
     pub fn build(self) -> RedisTenantLimiter {
-        let Self { name, client, keyspace, policy, time } = self;
+        let Self { name, algorithm: tiers, policy, states: InRedis { client, keyspace, time } } = self;
         let script = time.tenant();
         let freeing = script.clone().allow_oom();
-        RedisTenantLimiter { name, client, keyspace, script, freeing, policy, tally: Tally::default() }
+        RedisTenantLimiter { name, client, keyspace, script, freeing, tiers, policy, tally: Tally::default() }
     }
 }
 
@@ -92,9 +80,9 @@ impl Reply {
     }
 
     /// The plan that applies: the one in the reply, or the passed one if there is none.
-    fn plan(&mut self, brought: &TenantPlan) -> Result<TenantPlan, CheckError> {
+    fn plan(&mut self, brought: &TenantPlan, tiers: &Tiers) -> Result<TenantPlan, CheckError> {
         let bytes = self.value()?.into_bytes()?;
-        Ok(if bytes.is_empty() { *brought } else { unpack(&bytes)? })
+        Ok(if bytes.is_empty() { *brought } else { unpack(&bytes, tiers)? })
     }
 }
 
@@ -108,12 +96,12 @@ struct Figures {
 }
 
 impl Figures {
-    fn read(reply: &mut Reply, brought: &TenantPlan) -> Result<Self, CheckError> {
+    fn read(reply: &mut Reply, brought: &TenantPlan, tiers: &Tiers) -> Result<Self, CheckError> {
         let (status, blocked_for) = (reply.count()?, reply.count()?);
         let minute = [reply.count()?, reply.count()?, reply.count()?];
         let hour = [reply.count()?, reply.count()?];
         let day = [reply.count()?, reply.count()?];
-        Ok(Self { status, blocked_for, minute, hour, day, plan: reply.plan(brought)? })
+        Ok(Self { status, blocked_for, minute, hour, day, plan: reply.plan(brought, tiers)? })
     }
 
     fn blocked_for(&self) -> Option<Duration> {
@@ -128,7 +116,7 @@ const CAN_NEVER_FIT: u64 = 2;
 impl RedisTenantLimiter {
     /// Returns a builder. `name` is part of the keys in Redis.
     pub fn builder(name: impl Into<String>, client: Client, keyspace: Keyspace) -> RedisTenantLimiterBuilder {
-        RedisTenantLimiterBuilder { name: name.into(), client, keyspace, policy: None, time: Time::SERVER }
+        LimiterBuilder::new(name.into(), Tiers::default(), InRedis::new(client, keyspace))
     }
 
     /// Same as [`TenantLimiter::check`], but not counted in the statistics. Also returns the usage
@@ -187,7 +175,7 @@ impl RedisTenantLimiter {
         cost: u64,
     ) -> Result<Figures, CheckError> {
         let mut reply = self.ask(work, tenant, cost.min(ABOVE_ALL), Some(plan)).await?;
-        let figures = Figures::read(&mut reply, plan)?;
+        let figures = Figures::read(&mut reply, plan, &self.tiers)?;
         if figures.status == CAN_NEVER_FIT {
             return Err(CheckError::CostExceedsLimit { cost, limit: figures.blocked_for });
         }
@@ -202,7 +190,7 @@ impl RedisTenantLimiter {
         amount: u64,
     ) -> Result<TenantUsage, CheckError> {
         let mut reply = self.ask(work, tenant, amount.min(Quota::MAX_LIMIT), Some(plan)).await?;
-        let figures = Figures::read(&mut reply, plan)?;
+        let figures = Figures::read(&mut reply, plan, &self.tiers)?;
         let (used, strikes) = (reply.users()?, reply.count()?);
         let [in_minute, reset, _] = figures.minute;
         let of_windows = [(in_minute, reset), figures.hour.into(), figures.day.into()];
@@ -242,7 +230,7 @@ impl RedisTenantLimiter {
         ensure_short(tenant)?;
         let [base, cap, decay] = self.policy.map_or([0; 3], |policy| policy.rule());
         let jitter = self.policy.map_or(0, |policy| policy.jitter_of(tenant));
-        let plan = plan.map(pack).unwrap_or_default();
+        let plan = plan.map(|plan| pack(plan, &self.tiers)).unwrap_or_default();
         let decay = decay.min(MAX_MICROS);
         Ok(vec![work.into(), amount.into(), plan.into(), base.into(), cap.into(), decay.into(), jitter.into()])
     }
@@ -304,7 +292,7 @@ impl TenantLimiter for RedisTenantLimiter {
         if !reply.flag()? {
             return Ok(None);
         }
-        Ok(Some(unpack(&reply.value()?.into_bytes()?)?))
+        Ok(Some(unpack(&reply.value()?.into_bytes()?, &self.tiers)?))
     }
 
     async fn take_seat(&self, tenant: &str, plan: &TenantPlan, in_use: u32) -> Result<SeatDecision, CheckError> {
@@ -335,12 +323,6 @@ impl fmt::Debug for RedisTenantLimiter {
     }
 }
 
-impl fmt::Debug for RedisTenantLimiterBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisTenantLimiterBuilder").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tidegate_redis::{Client, Config, Role};
@@ -356,7 +338,7 @@ mod tests {
         let config = Config::parse(&server.url()).unwrap().command_timeout(Duration::from_secs(30));
         let client = Client::connect(&config, Role::Cache).await.unwrap();
         let limiter = RedisTenantLimiter::builder("torn", client, Keyspace::new("test").unwrap()).build();
-        let plan = TenantPlan::try_new(Tier::Enterprise, Overrides::default()).unwrap();
+        let plan = TenantPlan::try_new(Tier::ENTERPRISE, Overrides::default()).unwrap();
         let debit = async || limiter.debit("t", &plan, "process", 1, [10, 20, 30]).await.unwrap();
         let day = async || limiter.usage("t", &plan).await.unwrap().windows[2].used;
         debit().await;

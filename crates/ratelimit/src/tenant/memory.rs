@@ -21,7 +21,7 @@ use crate::{BlockPolicy, CheckError, Clock, LimiterStats, Timestamp};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tidegate_ratelimit::CheckError> {
 /// let tenants = MemoryTenantLimiter::new(ManualClock::default(), 10_000);
-/// let free = TenantPlan::from(Tier::Free).at_epoch(1);
+/// let free = TenantPlan::from(Tier::FREE).at_epoch(1);
 /// for _ in 0..60 {
 ///     assert!(tenants.check("t1", &free, 1).await?.allowed);
 /// }
@@ -30,7 +30,7 @@ use crate::{BlockPolicy, CheckError, Clock, LimiterStats, Timestamp};
 /// // Nothing was charged to the hour.
 /// assert_eq!(tenants.usage("t1", &free).await?.windows[1].used, 60);
 /// // A new plan applies immediately, even if a caller still passes the old one.
-/// tenants.set_plan("t1", &TenantPlan::from(Tier::Premium).at_epoch(2)).await?;
+/// tenants.set_plan("t1", &TenantPlan::from(Tier::PREMIUM).at_epoch(2)).await?;
 /// assert!(tenants.check("t1", &free, 1).await?.allowed);
 /// # Ok(())
 /// # }

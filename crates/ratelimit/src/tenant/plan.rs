@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tiers::TierName;
 use super::{Overrides, Tier, TierLimits};
 use crate::{Quota, QuotaError};
 
-/// A tier, the tenant's own limits, and the epoch of both. Serializes as `tier`, `limits` (the
-/// tenant's own), `effective_limits` (those of the tier, replaced by the tenant's own) and `epoch`.
+/// The name of a tier, the tenant's own limits, and the epoch of both. Serializes as `tier`,
+/// `limits` (the tenant's own), `effective_limits` (those of the tier, replaced by the tenant's own)
+/// and `epoch`.
 ///
 /// Each change of a tenant's plan needs a higher epoch than the previous one. The application that
 /// stores the plans assigns epochs, for example from a column that grows with each update. A
@@ -17,7 +19,7 @@ use crate::{Quota, QuotaError};
 /// ```
 /// # use tidegate_ratelimit::{Overrides, TenantPlan, Tier};
 /// let own = Overrides { per_minute: Some(90), ..Overrides::default() };
-/// let plan = TenantPlan::try_new(Tier::Free, own)?.at_epoch(7);
+/// let plan = TenantPlan::try_new(Tier::FREE, own)?.at_epoch(7);
 /// assert_eq!(
 ///     (plan.limits().per_minute(), plan.limits().per_hour(), plan.epoch()),
 ///     (90, 1_000, 7),
@@ -28,7 +30,7 @@ use crate::{Quota, QuotaError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Parts", into = "Parts")]
 pub struct TenantPlan {
-    tier: Tier,
+    tier: TierName,
     limits: TierLimits,
     /// Which limits are the tenant's own: minute, hour, day, users.
     own: [bool; 4],
@@ -49,7 +51,7 @@ impl TenantPlan {
         }
         let Overrides { per_minute, per_hour, per_day, max_users } = overrides;
         let own = [per_minute.is_some(), per_hour.is_some(), per_day.is_some(), max_users.is_some()];
-        Ok(Self { tier, limits: tier.limits().with_overrides(&overrides)?, own, epoch: 0 })
+        Ok(Self { tier: tier.label(), limits: tier.limits().with_overrides(&overrides)?, own, epoch: 0 })
     }
 
     /// The same plan with an epoch, limited to [`MAX_EPOCH`](Self::MAX_EPOCH).
@@ -58,9 +60,9 @@ impl TenantPlan {
         Self { epoch: if epoch < Self::MAX_EPOCH { epoch } else { Self::MAX_EPOCH }, ..self }
     }
 
-    /// The tier.
-    pub const fn tier(&self) -> Tier {
-        self.tier
+    /// The name of the tier.
+    pub fn tier(&self) -> &str {
+        self.tier.as_str()
     }
 
     /// The tenant's own limits.
@@ -108,7 +110,7 @@ impl TenantPlan {
     }
 
     #[cfg(feature = "redis")]
-    pub(crate) const fn of_parts(tier: Tier, limits: TierLimits, own: [bool; 4], epoch: u64) -> Self {
+    pub(crate) const fn of_parts(tier: TierName, limits: TierLimits, own: [bool; 4], epoch: u64) -> Self {
         Self { tier, limits, own, epoch }
     }
 }
@@ -116,7 +118,7 @@ impl TenantPlan {
 /// The tier's default plan, without an epoch.
 impl From<Tier> for TenantPlan {
     fn from(tier: Tier) -> Self {
-        Self { tier, limits: tier.limits(), own: [false; 4], epoch: 0 }
+        Self { tier: tier.label(), limits: tier.limits(), own: [false; 4], epoch: 0 }
     }
 }
 
@@ -124,19 +126,18 @@ impl From<Tier> for TenantPlan {
 impl From<TierLimits> for TenantPlan {
     fn from(limits: TierLimits) -> Self {
         let own = [true, true, true, limits.max_users().is_some()];
-        Self { tier: Tier::Enterprise, limits, own, epoch: 0 }
+        Self { tier: Tier::ENTERPRISE.label(), limits, own, epoch: 0 }
     }
 }
 
-/// The serialized form. The limits are computed from the tier and the overrides.
+/// The serialized form.
 #[derive(Serialize, Deserialize)]
 struct Parts {
-    tier: Tier,
+    tier: TierName,
     /// Serialized under the name with which they are set.
     #[serde(rename = "limits")]
     overrides: Overrides,
-    #[serde(skip_deserializing)]
-    effective_limits: Option<TierLimits>,
+    effective_limits: TierLimits,
     #[serde(default)]
     epoch: u64,
 }
@@ -145,12 +146,13 @@ impl TryFrom<Parts> for TenantPlan {
     type Error = QuotaError;
 
     fn try_from(parts: Parts) -> Result<Self, QuotaError> {
-        Ok(Self::try_new(parts.tier, parts.overrides)?.at_epoch(parts.epoch))
+        let effective = Tier::of(parts.tier, parts.effective_limits);
+        Ok(Self::try_new(effective, parts.overrides)?.at_epoch(parts.epoch))
     }
 }
 
 impl From<TenantPlan> for Parts {
     fn from(plan: TenantPlan) -> Self {
-        Self { tier: plan.tier, overrides: plan.overrides(), effective_limits: Some(plan.limits), epoch: plan.epoch }
+        Self { tier: plan.tier, overrides: plan.overrides(), effective_limits: plan.limits, epoch: plan.epoch }
     }
 }

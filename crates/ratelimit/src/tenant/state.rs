@@ -48,7 +48,7 @@ impl Windows {
 
     /// For operations that do not depend on the limits: the end of a window, and its usage.
     fn of_any_plan() -> Self {
-        Self::new(&TenantPlan::from(super::Tier::Free))
+        Self::new(&TenantPlan::from(super::Tier::FREE))
     }
 
     fn peek(&self, state: &TenantState, now: Timestamp, cost: u64) -> Result<[Decision; 3], CheckError> {

@@ -1,61 +1,62 @@
 //! Tiers, their limits, and a tenant's own limits.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Quota, QuotaError, UnknownTier};
+use super::tiers::TierName;
+use crate::{Quota, QuotaError, TierError};
 
-/// A tenant's tier. Its text form, also in serde, is lower case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tier {
-    /// 60 per minute, 1,000 per hour, 10,000 per day, 10 users.
-    Free,
-    /// 120 per minute, 3,000 per hour, 30,000 per day, 50 users.
-    Basic,
-    /// 300 per minute, 10,000 per hour, 100,000 per day, 200 users.
-    Premium,
-    /// 1,000 per minute, 50,000 per hour, 500,000 per day, unlimited users.
-    Enterprise,
+/// A tier: a name, and the limits of its tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tier {
+    name: TierName,
+    limits: TierLimits,
 }
 
 impl Tier {
-    /// Every tier, smallest first.
-    pub const ALL: [Self; 4] = [Self::Free, Self::Basic, Self::Premium, Self::Enterprise];
+    /// 60 per minute, 1,000 per hour, 10,000 per day, 10 users.
+    pub const FREE: Self = Self::known("free", granted(60, 1_000, 10_000, Some(10)));
+    /// 120 per minute, 3,000 per hour, 30,000 per day, 50 users.
+    pub const BASIC: Self = Self::known("basic", granted(120, 3_000, 30_000, Some(50)));
+    /// 300 per minute, 10,000 per hour, 100,000 per day, 200 users.
+    pub const PREMIUM: Self = Self::known("premium", granted(300, 10_000, 100_000, Some(200)));
+    /// 1,000 per minute, 50,000 per hour, 500,000 per day, unlimited users.
+    pub const ENTERPRISE: Self = Self::known("enterprise", granted(1_000, 50_000, 500_000, None));
+
+    /// Creates a tier. Its name has 1 to 16 lower-case letters, digits and hyphens.
+    ///
+    /// # Errors
+    /// [`TierError::Name`] if the name has another form.
+    pub fn new(name: &str, limits: TierLimits) -> Result<Self, TierError> {
+        let name = TierName::new(name).ok_or_else(|| TierError::Name { name: name.chars().take(64).collect() })?;
+        Ok(Self { name, limits })
+    }
 
     /// The tier's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Free => "free",
-            Self::Basic => "basic",
-            Self::Premium => "premium",
-            Self::Enterprise => "enterprise",
-        }
+    pub fn name(&self) -> &str {
+        self.name.as_str()
     }
 
     /// The limits of the tier.
-    pub const fn limits(self) -> TierLimits {
-        match self {
-            Self::Free => FREE,
-            Self::Basic => BASIC,
-            Self::Premium => PREMIUM,
-            Self::Enterprise => ENTERPRISE,
-        }
+    pub const fn limits(&self) -> TierLimits {
+        self.limits
     }
-}
 
-const FREE: TierLimits = granted(60, 1_000, 10_000, Some(10));
-const BASIC: TierLimits = granted(120, 3_000, 30_000, Some(50));
-const PREMIUM: TierLimits = granted(300, 10_000, 100_000, Some(200));
-const ENTERPRISE: TierLimits = granted(1_000, 50_000, 500_000, None);
+    pub(super) const fn of(name: TierName, limits: TierLimits) -> Self {
+        Self { name, limits }
+    }
 
-/// Runs at compile time only.
-const fn granted(per_minute: u64, per_hour: u64, per_day: u64, max_users: Option<u32>) -> TierLimits {
-    match TierLimits::new(per_minute, per_hour, per_day, max_users) {
-        Ok(limits) => limits,
-        Err(_) => unreachable!(),
+    pub(crate) const fn label(&self) -> TierName {
+        self.name
+    }
+
+    /// Runs at compile time only.
+    const fn known(name: &str, limits: TierLimits) -> Self {
+        match TierName::new(name) {
+            Some(name) => Self { name, limits },
+            None => unreachable!(),
+        }
     }
 }
 
@@ -65,18 +66,17 @@ impl fmt::Display for Tier {
     }
 }
 
-impl FromStr for Tier {
-    type Err = UnknownTier;
-
-    fn from_str(name: &str) -> Result<Self, UnknownTier> {
-        let tier = Self::ALL.into_iter().find(|tier| tier.name() == name);
-        tier.ok_or_else(|| UnknownTier { name: name.chars().take(64).collect() })
+/// Runs at compile time only.
+const fn granted(per_minute: u64, per_hour: u64, per_day: u64, max_users: Option<u32>) -> TierLimits {
+    match TierLimits::new(per_minute, per_hour, per_day, max_users) {
+        Ok(limits) => limits,
+        Err(_) => unreachable!(),
     }
 }
 
 /// The limits of a tenant. Serializes as `per_minute`, `per_hour`, `per_day`, `max_users`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(into = "Shown")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Figures", into = "Figures")]
 pub struct TierLimits {
     minute: Quota,
     hour: Quota,
@@ -177,15 +177,15 @@ impl TierLimits {
     }
 }
 
-#[derive(Serialize)]
-struct Shown {
+#[derive(Serialize, Deserialize)]
+struct Figures {
     per_minute: u64,
     per_hour: u64,
     per_day: u64,
     max_users: Option<u32>,
 }
 
-impl From<TierLimits> for Shown {
+impl From<TierLimits> for Figures {
     fn from(limits: TierLimits) -> Self {
         Self {
             per_minute: limits.per_minute(),
@@ -193,5 +193,13 @@ impl From<TierLimits> for Shown {
             per_day: limits.per_day(),
             max_users: limits.max_users,
         }
+    }
+}
+
+impl TryFrom<Figures> for TierLimits {
+    type Error = QuotaError;
+
+    fn try_from(figures: Figures) -> Result<Self, QuotaError> {
+        Self::new(figures.per_minute, figures.per_hour, figures.per_day, figures.max_users)
     }
 }

@@ -63,7 +63,7 @@ fn any_name_and_any_number_make_a_legal_structured_field() {
 fn a_tenant_sees_three_policies_and_the_binding_window() {
     let noon = Timestamp::from_micros(20_000 * 86_400_000_000 + 12 * 3_600_000_000);
     let mut tenant = TenantState::default();
-    let limits = Tier::Free.into();
+    let limits = Tier::FREE.into();
     let policies = ["\"minute\";q=60;w=60, \"hour\";q=1000;w=3600, \"day\";q=10000;w=86400"];
     let mut headers = HeaderMap::new();
     apply_tenant(&mut headers, &tenant.check(&limits, noon, 60).unwrap());

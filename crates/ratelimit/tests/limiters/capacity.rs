@@ -143,7 +143,7 @@ fn a_cap_of_nothing_holds_one() {
 #[test]
 fn tenants_are_bounded_too() {
     let tenants = MemoryTenantLimiter::new(ManualClock::default(), 100);
-    let limits = Tier::Free.into();
+    let limits = Tier::FREE.into();
     for _ in 0..60 {
         assert!(now(tenants.check("busy", &limits, 1)).unwrap().allowed);
     }

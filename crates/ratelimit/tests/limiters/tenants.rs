@@ -33,7 +33,7 @@ proptest! {
         offset in 0..2 * DAY,
         gaps in prop::collection::vec(prop_oneof![0_u64..30_000, 0_u64..2_000_000], 61..400),
     ) {
-        let limits = TenantPlan::from(Tier::Free);
+        let limits = TenantPlan::from(Tier::FREE);
         let mut state = TenantState::default();
         let (mut now, mut admitted) = (NOON + offset, Vec::<u64>::new());
         for gap in gaps {
@@ -241,7 +241,7 @@ proptest! {
 
 #[test]
 fn after_a_quiet_minute_all_sixty_are_back() {
-    let limits = TenantPlan::from(Tier::Free);
+    let limits = TenantPlan::from(Tier::FREE);
     let mut state = TenantState::default();
     for round in 0..5 {
         let now = at(NOON + round * MINUTE);
@@ -274,7 +274,7 @@ fn the_hour_and_the_day_bind_in_their_turn() {
 fn a_change_of_tier_counts_at_once_and_keeps_the_usage() {
     let clock = ManualClock::at(at(NOON));
     let tenants = MemoryTenantLimiter::new(clock.clone(), 10);
-    let [free, premium] = [Tier::Free, Tier::Premium].map(TenantPlan::from);
+    let [free, premium] = [Tier::FREE, Tier::PREMIUM].map(TenantPlan::from);
     for _ in 0..100 {
         assert!(now(tenants.check("t1", &premium, 1)).unwrap().allowed);
     }
@@ -292,7 +292,7 @@ fn a_change_of_tier_counts_at_once_and_keeps_the_usage() {
 #[test]
 fn tenants_are_isolated_and_resettable_and_counted() {
     let tenants = MemoryTenantLimiter::new(ManualClock::at(at(NOON)), 10);
-    let limits = TenantPlan::try_new(Tier::Free, Overrides { per_minute: Some(2), ..Overrides::default() }).unwrap();
+    let limits = TenantPlan::try_new(Tier::FREE, Overrides { per_minute: Some(2), ..Overrides::default() }).unwrap();
     for (tenant, allowed) in [("a", true), ("a", true), ("a", false), ("b", true), ("a", false)] {
         assert_eq!(now(tenants.check(tenant, &limits, 1)).unwrap().allowed, allowed);
     }
@@ -310,7 +310,7 @@ fn tenants_are_isolated_and_resettable_and_counted() {
 #[test]
 fn usage_is_shown_per_window() {
     let tenants = MemoryTenantLimiter::new(ManualClock::at(at(NOON)), 10);
-    let limits = TenantPlan::from(Tier::Free);
+    let limits = TenantPlan::from(Tier::FREE);
     assert!(now(tenants.check("t1", &limits, 7)).unwrap().allowed);
     let json = serde_json::to_value(now(tenants.usage("t1", &limits)).unwrap().windows).unwrap();
     let minute =

@@ -73,7 +73,7 @@ async fn the_outage_policy_decides_on_a_full_server() {
 async fn a_tenant_has_its_share_on_a_full_server() {
     let world = World::start_patient().await;
     let own = Overrides { per_minute: Some(LIMIT), ..Overrides::default() };
-    let plan = TenantPlan::try_new(Tier::Enterprise, own).unwrap().at_epoch(1);
+    let plan = TenantPlan::try_new(Tier::ENTERPRISE, own).unwrap().at_epoch(1);
     let shared = tenants(&world.client);
     let limiter = FallbackTenantLimiter::builder(tenants(&world.client)).policy(share_of(4)).build();
     shared.set_seats("t", 3).await.unwrap();
@@ -143,7 +143,7 @@ async fn a_full_server_charges_nothing_and_does_what_an_operator_asks() {
 #[tokio::test]
 async fn a_full_server_takes_no_seat_and_no_plan_of_a_tenant() {
     let world = World::start_patient().await;
-    let plan = TenantPlan::try_new(Tier::Basic, Overrides::default()).unwrap();
+    let plan = TenantPlan::try_new(Tier::BASIC, Overrides::default()).unwrap();
     let shared = tenants(&world.client);
     assert!(shared.check("known", &plan, 1).await.unwrap().allowed);
     set_limit(&world, "1mb").await;

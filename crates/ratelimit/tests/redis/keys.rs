@@ -116,7 +116,7 @@ async fn an_unknown_version_is_left_alone() {
         let key = format!("test:{{{name}:key}}");
         world.client.execute(Command::new("SET").key(key.as_str()).arg(bytes)).await.unwrap();
         let error = if name == "rt:tenant" {
-            tenants(&world.client).check("key", &Tier::Free.into(), 1).await.unwrap_err()
+            tenants(&world.client).check("key", &Tier::FREE.into(), 1).await.unwrap_err()
         } else {
             assert!(limiter.peek("key", 1).await.is_err() && limiter.block("key", MINUTE).await.is_err());
             limiter.check("key", 1).await.unwrap_err()

@@ -23,7 +23,7 @@ async fn no_charge_happens_twice() {
     let proxy = Proxy::start(&world.server).await;
     let client = connect(&proxy.url()).await;
     let (limiters, lossy) = (one_of_each(&client, 1_000), tenants(&client));
-    let limits = Tier::Enterprise.into();
+    let limits = Tier::ENTERPRISE.into();
     // Loads the scripts, so that one attempt is one request.
     for limiter in &limiters {
         let _ = limiter.check("other", 0).await.unwrap();

@@ -65,7 +65,7 @@ async fn admitted_of_tenant(process: &Process, plan: &TenantPlan, times: u64) ->
 async fn a_redis_that_stops_for_a_moment_opens_no_limit() {
     let mut server = RedisServer::start().await;
     let processes = three([server.url(), server.url(), server.url()]).await;
-    let plan = TenantPlan::from(Tier::Free);
+    let plan = TenantPlan::from(Tier::FREE);
     let (mut known, mut unknown, mut of_tenant) = (0, 0, 0);
     for _ in 0..10 {
         for process in &processes {

@@ -32,7 +32,7 @@ fn each(world: &World, name: &str, policy: Option<BlockPolicy>) -> Vec<(&'static
 /// Hours and days may end during a test, so the assertions use the minute.
 fn plan(per_minute: u64, max_users: Option<u32>, epoch: u64) -> TenantPlan {
     let own = Overrides { per_minute: Some(per_minute), max_users, ..Overrides::default() };
-    TenantPlan::try_new(Tier::Enterprise, own).unwrap().at_epoch(epoch)
+    TenantPlan::try_new(Tier::ENTERPRISE, own).unwrap().at_epoch(epoch)
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn who_goes_over_again_and_again_is_blocked_for_longer() {
 async fn no_more_seats_than_the_plan_has() {
     let world = World::start().await;
     for (kind, tenants) in each(&world, "seats", None) {
-        for (tier, seats) in [(Tier::Free, 10), (Tier::Basic, 50), (Tier::Premium, 200)] {
+        for (tier, seats) in [(Tier::FREE, 10), (Tier::BASIC, 50), (Tier::PREMIUM, 200)] {
             let (name, plan) = (tier.name(), TenantPlan::from(tier).at_epoch(1));
             // The records contain all but two.
             for used in seats - 1..=seats {
@@ -145,11 +145,11 @@ async fn no_more_seats_than_the_plan_has() {
         }
         // A smaller plan removes no user but accepts no new one. A larger one accepts again
         // immediately.
-        assert!(tenants.set_plan("basic", &TenantPlan::from(Tier::Free).at_epoch(2)).await.unwrap());
-        let stale = TenantPlan::from(Tier::Basic).at_epoch(1);
+        assert!(tenants.set_plan("basic", &TenantPlan::from(Tier::FREE).at_epoch(2)).await.unwrap());
+        let stale = TenantPlan::from(Tier::BASIC).at_epoch(1);
         let refused = tenants.take_seat("basic", &stale, 0).await.unwrap();
         assert_eq!((refused.taken, refused.used, refused.allowed), (false, 50, Some(10)), "{kind}");
-        let enterprise = TenantPlan::from(Tier::Enterprise).at_epoch(3);
+        let enterprise = TenantPlan::from(Tier::ENTERPRISE).at_epoch(3);
         assert!(tenants.take_seat("basic", &enterprise, 0).await.unwrap().taken, "{kind}");
         // The final number in the records.
         tenants.set_seats("basic", 7).await.unwrap();
@@ -166,7 +166,7 @@ async fn no_more_seats_than_the_plan_has() {
 async fn simultaneous_takers_get_exactly_the_seats_there_are() {
     let world = World::start().await;
     for (kind, tenants) in each(&world, "race", None) {
-        let plan = TenantPlan::from(Tier::Free).at_epoch(1);
+        let plan = TenantPlan::from(Tier::FREE).at_epoch(1);
         let tenants: Arc<dyn TenantLimiter> = tenants.into();
         let mut takers = JoinSet::new();
         for _ in 0..40 {

@@ -17,7 +17,7 @@ use crate::support::{LONG, World, connect, tenants};
 /// The minute binds: hours and days may end during a test.
 fn plan(per_minute: u64, epoch: u64) -> TenantPlan {
     let own = Overrides { per_minute: Some(per_minute), ..Overrides::default() };
-    TenantPlan::try_new(Tier::Enterprise, own).unwrap().at_epoch(epoch)
+    TenantPlan::try_new(Tier::ENTERPRISE, own).unwrap().at_epoch(epoch)
 }
 
 fn limiter(world: &World, policy: OutagePolicy) -> FallbackTenantLimiter {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidegate_ratelimit::{
     BlockPolicy, ManualClock, MemoryTenantLimiter, Overrides, Quota, RedisTenantLimiter, TenantLimiter, TenantPlan,
-    Tier, Timestamp,
+    Tier, Tiers, Timestamp,
 };
 use tidegate_redis::Command;
 
@@ -51,7 +51,7 @@ fn plans() -> impl Strategy<Value = TenantPlan> {
     let epochs = prop_oneof![2 => Just(0), 6 => 1..5_u64, 1 => Just(TenantPlan::MAX_EPOCH)];
     (0..4_usize, own(10), own(15), own(20), users, epochs).prop_map(|(tier, minute, hour, day, users, epoch)| {
         let own = Overrides { per_minute: minute, per_hour: hour, per_day: day, max_users: users };
-        TenantPlan::try_new(Tier::ALL[tier], own).unwrap().at_epoch(epoch)
+        TenantPlan::try_new(*Tiers::default().iter().nth(tier).unwrap(), own).unwrap().at_epoch(epoch)
     })
 }
 
@@ -151,7 +151,7 @@ fn decide_as_in_memory() {
 
 fn small(epoch: u64) -> TenantPlan {
     let own = Overrides { per_minute: Some(3), per_hour: Some(5), per_day: Some(9), max_users: Some(2) };
-    TenantPlan::try_new(Tier::Free, own).unwrap().at_epoch(epoch)
+    TenantPlan::try_new(Tier::FREE, own).unwrap().at_epoch(epoch)
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn are_one_string_that_expires_with_the_day() {
 async fn the_newest_plan_holds_on_every_node() {
     let world = World::start().await;
     let [fresh, stale] = [(); 2].map(|()| tenants(&world.client));
-    let (free, premium) = (TenantPlan::from(Tier::Free).at_epoch(1), TenantPlan::from(Tier::Premium).at_epoch(2));
+    let (free, premium) = (TenantPlan::from(Tier::FREE).at_epoch(1), TenantPlan::from(Tier::PREMIUM).at_epoch(2));
     for _ in 0..60 {
         assert!(stale.check("t1", &free, 1).await.unwrap().allowed);
     }
@@ -195,7 +195,7 @@ async fn the_newest_plan_holds_on_every_node() {
     assert!(!stale.set_plan("t1", &free).await.unwrap(), "an older plan can't be put in force");
     assert_eq!(stale.plan("t1").await.unwrap(), Some(premium));
     // Back to a smaller plan: the usage is kept.
-    let back = TenantPlan::from(Tier::Free).at_epoch(3);
+    let back = TenantPlan::from(Tier::FREE).at_epoch(3);
     assert!(fresh.set_plan("t1", &back).await.unwrap());
     let usage = stale.usage("t1", &premium).await.unwrap();
     assert_eq!((usage.plan, usage.windows[0].used, usage.windows[0].remaining), (back, 300, 0));

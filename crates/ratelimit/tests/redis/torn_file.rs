@@ -69,7 +69,7 @@ async fn every_script_of_a_limiter_has_one_effect() {
     }
     assert!(leased.leased() > 0, "a hot key is leased");
 
-    let (tenants, plan) = (tenants(&world.client), TenantPlan::try_new(Tier::Basic, Overrides::default()).unwrap());
+    let (tenants, plan) = (tenants(&world.client), TenantPlan::try_new(Tier::BASIC, Overrides::default()).unwrap());
     let _ = tenants.check("t", &plan, 1).await.unwrap();
     let _ = tenants.check("t", &plan, 1).await.unwrap();
     let _ = tenants.penalty("t", &plan, 1).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use compact_str::CompactString;
@@ -9,9 +10,13 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tidegate_base::clock;
+use tidegate_ratelimit::Tiers;
 
 /// A tier, the tenant's own limits over it, and the epoch of both.
 pub use tidegate_ratelimit::TenantPlan as Plan;
+
+/// The tiers of the tenants. The tables allow these names alone.
+pub static TIERS: LazyLock<Tiers> = LazyLock::new(Tiers::default);
 
 /// Longest tenant id in bytes.
 const MAX_ID: usize = 64;

@@ -126,7 +126,7 @@ pub(super) fn settings(url: &str) -> DatabaseSettings {
 }
 
 pub(super) fn tenant(id: &TenantId) -> Tenant {
-    let plan = Plan::try_new(Tier::Free, Overrides { per_minute: Some(1), ..Overrides::default() }).unwrap();
+    let plan = Plan::try_new(Tier::FREE, Overrides { per_minute: Some(1), ..Overrides::default() }).unwrap();
     Tenant { id: id.clone(), name: "Acme".to_owned(), plan, created_at: clock::now() }
 }
 

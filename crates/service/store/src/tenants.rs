@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tidegate_cache::Touched;
 use tidegate_model::cache_keys;
-use tidegate_model::tenant::{ApiKey, KeyDigest, Plan, Tenant, TenantId, successor};
+use tidegate_model::tenant::{ApiKey, KeyDigest, Plan, TIERS, Tenant, TenantId, successor};
 use tidegate_ratelimit::Overrides;
 
 use super::keys::KeyInfo;
@@ -126,7 +126,7 @@ fn read(id: &TenantId, row: &Row) -> Result<Tenant, StoreError> {
         per_day: limit("per_day")?,
         max_users: limit("max_users")?.map(u32::try_from).transpose().map_err(|_| unreadable("max_users"))?,
     };
-    let tier = row.text("tier")?.parse().map_err(|_| unreadable("tier"))?;
+    let tier = TIERS.get(&row.text("tier")?).map_err(|_| unreadable("tier"))?;
     let plan = Plan::try_new(tier, overrides).map_err(|_| unreadable("per_minute, per_hour or per_day"))?;
     let epoch = limit("plan_epoch")?.unwrap_or(0);
     Ok(Tenant {
@@ -169,7 +169,7 @@ fn stored(plan: &Plan) -> [Value<'static>; 6] {
     let number = |limit: Option<u64>| Value::from(limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)));
     let own = plan.overrides();
     [
-        plan.tier().name().into(),
+        plan.tier().to_owned().into(),
         number(own.per_minute),
         number(own.per_hour),
         number(own.per_day),
@@ -189,7 +189,8 @@ pub(super) mod tests {
         let (store, id) = ground.with_tenant().await;
         let one_more = |before: &Plan| -> Result<Plan, StoreError> {
             let per_minute = before.overrides().per_minute.map(|limit| limit + 1);
-            Ok(Plan::try_new(before.tier(), Overrides { per_minute, ..before.overrides() }).unwrap())
+            Ok(Plan::try_new(TIERS.get(before.tier()).unwrap(), Overrides { per_minute, ..before.overrides() })
+                .unwrap())
         };
         let changes = join_all((0..20).map(|_| store.change_plan(&id, one_more))).await;
         assert!(changes.iter().all(|change| matches!(change, Ok(Some(_)))), "{changes:?}");

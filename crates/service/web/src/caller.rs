@@ -153,7 +153,7 @@ enum Credential {
 /// with a block.
 fn limited_as(caller: &Caller, credential: &Credential) -> Option<String> {
     let plan = &caller.tenant.plan;
-    if plan.tier() != Tier::Free || plan.overrides().per_minute.is_some() {
+    if plan.tier() != Tier::FREE.name() || plan.overrides().per_minute.is_some() {
         return None;
     }
     Some(match (&caller.session, credential) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 use serde_json::Value;
-use tidegate_model::tenant::Plan;
-use tidegate_ratelimit::{CheckError, Decision, ManualClock, MemoryTenantLimiter, TenantDecision, TenantLimiter, Tier};
+use tidegate_model::tenant::{Plan, TIERS};
+use tidegate_ratelimit::{CheckError, Decision, ManualClock, MemoryTenantLimiter, TenantDecision, TenantLimiter};
 
 use super::super::again::Again;
 use super::super::form::number;
@@ -71,7 +71,7 @@ pub(super) fn show(limiters: &[Value], query: &LimitsQuery, outcomes: Option<&[O
                     (again.message("simulate", "simulate"))
                     select #simulate name="simulate" {
                         @for name in names { option selected[chosen(name)] { (name) } }
-                        @for tier in Tier::ALL { option value=(tier.name()) selected[chosen(tier.name())] { "tier " (tier.name()) } }
+                        @for tier in TIERS.iter() { option value=(tier.name()) selected[chosen(tier.name())] { "tier " (tier.name()) } }
                     }
                 }
                 div { label for="cost" { "Cost" } (again.message("simulate", "cost")) input #cost type="number" name="cost" min="1" value=(cost) required aria-describedby=[again.described_by("simulate", "cost")]; }
@@ -88,7 +88,7 @@ async fn outcomes_of(app: &App, what: &str, cost: u64, apart: Duration) -> Resul
     // Not at time zero, where the window before the first would be missing.
     clock.advance(Duration::from_secs(1_000_000));
     let mut outcomes = Vec::new();
-    if let Ok(tier) = what.parse::<Tier>() {
+    if let Ok(tier) = TIERS.get(what) {
         let (limiter, plan) = (MemoryTenantLimiter::new(clock.clone(), 1), Plan::from(tier));
         for number in 0..REQUESTS {
             let decided = limiter.check(KEY, &plan, cost).await.map(|decision| Decided::of_tenant(&decision));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use tidegate_model::tenant::Tenant;
-use tidegate_ratelimit::{Overrides, TenantUsage, Tier};
+use tidegate_model::tenant::{TIERS, Tenant};
+use tidegate_ratelimit::{Overrides, TenantUsage};
 use tidegate_store::TenantPage;
 
 use super::super::again::Again;
@@ -66,7 +66,7 @@ fn list(page: &TenantPage) -> Markup {
                 vec![
                     html! { a href=(look_up(TENANT, tenant.id.as_str())) { code { (tenant.id.as_str()) } } },
                     html! { bdi { (text::beginning(&text::visible(&tenant.name), 80)) } },
-                    html! { (tenant.plan.tier().name()) },
+                    html! { (tenant.plan.tier()) },
                     html! { (if own(tenant) { "yes" } else { text::NONE }) },
                     html! { (tenant.created_at.format("%Y-%m-%d").to_string()) },
                 ]
@@ -84,7 +84,7 @@ fn tiers() -> Markup {
     table(
         "Limits of each tier",
         &columns,
-        Tier::ALL.into_iter().map(|tier| {
+        TIERS.iter().map(|tier| {
             let limits = tier.limits();
             vec![
                 html! { (tier.name()) },
@@ -104,7 +104,7 @@ fn usage_of(frame: &Frame, tenant: &Tenant, usage: &TenantUsage) -> Markup {
         dl.facts {
             (fact("Tenant", html! { code { (tenant.id.as_str()) } }))
             (fact("Name", html! { bdi { (text::visible(&tenant.name)) } }))
-            (fact("Tier", html! { (usage.plan.tier().name()) }))
+            (fact("Tier", html! { (usage.plan.tier()) }))
             @for window in &usage.windows {
                 (fact(&format!("Used per {}", window.window), html! {
                     (window.used) " of " (window.limit)
@@ -130,7 +130,7 @@ fn plan_form(frame: &Frame, tenant: &Tenant, again: &Again) -> Markup {
             }
         }
     };
-    let tier = again.typed("plan", "tier").unwrap_or(tenant.plan.tier().name());
+    let tier = again.typed("plan", "tier").unwrap_or(tenant.plan.tier());
     html! {
         h3.below { "Plan: overrides replace the limits of the tier; empty means no override" }
         form.row method="post" action={ (Here::Limits.path()) "/plan" } data-confirm={ "Set this plan for tenant " (tenant.id.as_str()) " on every node?" } {
@@ -139,7 +139,7 @@ fn plan_form(frame: &Frame, tenant: &Tenant, again: &Again) -> Markup {
             div {
                 label for="tier" { "Tier" }
                 (again.message("plan", "tier"))
-                select #tier name="tier" { @for of in Tier::ALL { option selected[of.name() == tier] { (of.name()) } } }
+                select #tier name="tier" { @for of in TIERS.iter() { option selected[of.name() == tier] { (of.name()) } } }
             }
             (number("per_minute", "Per minute", own.per_minute))
             (number("per_hour", "Per hour", own.per_hour))

@@ -192,18 +192,18 @@ mod tests {
         let mut held = Held::default();
         held.owe(&own, at(0), 80_000);
         // A smaller plan after it does not reduce anything either.
-        held.owe(&Tier::Free.into(), at(1), 50);
+        held.owe(&Tier::FREE.into(), at(1), 50);
         held.owe(&own, at(2), 5_000);
         let sent = held.send(at(3), || 1).unwrap();
         assert_eq!((sent.amounts(at(3)), *sent.plan.limits()), ([85_050; 3], *own.limits()));
         held.settled(1);
-        held.owe(&Tier::Free.into(), at(4), 50);
-        assert_eq!(held.send(at(5), || 2).unwrap().plan, Tier::Free.into());
+        held.owe(&Tier::FREE.into(), at(4), 50);
+        assert_eq!(held.send(at(5), || 2).unwrap().plan, Tier::FREE.into());
     }
 
     #[test]
     fn a_tenant_whose_block_has_passed_has_its_share_of_what_was_left() {
-        let plan = TenantPlan::from(Tier::Free);
+        let plan = TenantPlan::from(Tier::FREE);
         let mut in_redis = TenantState::default();
         assert!(in_redis.check(&plan, at(0), 60).unwrap().allowed);
         in_redis.block(None, at(1), Duration::from_secs(10));
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn in_a_moment_the_rest_of_the_minute_is_divided_and_kept_for_a_minute() {
-        let plan = TenantPlan::from(Tier::Free);
+        let plan = TenantPlan::from(Tier::FREE);
         let three = NonZeroU32::new(3).unwrap();
         let mut in_redis = TenantState::default();
         let decision = in_redis.check(&plan, at(0), 30).unwrap();
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn the_newest_plan_is_the_one_that_debts_are_charged_under() {
         let mut held = Held::default();
-        let [old, new] = [TenantPlan::from(Tier::Free).at_epoch(1), TenantPlan::from(Tier::Premium).at_epoch(2)];
+        let [old, new] = [TenantPlan::from(Tier::FREE).at_epoch(1), TenantPlan::from(Tier::PREMIUM).at_epoch(2)];
         held.owe(&old, at(0), 10);
         held.owe(&new, at(1), 10);
         held.owe(&old, at(2), 10);

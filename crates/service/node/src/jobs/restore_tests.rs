@@ -66,7 +66,7 @@ impl Place {
         let (store, coherence, running) = self.open().await;
         for name in ["acme", "Under_score"] {
             let id = name.parse::<TenantId>().unwrap();
-            let plan = Plan::try_new(Tier::Free, Overrides::default()).unwrap();
+            let plan = Plan::try_new(Tier::FREE, Overrides::default()).unwrap();
             store
                 .create_tenant(&Tenant::create(id, "A \"name\"\n".to_owned(), plan), &ApiKey::generate())
                 .await

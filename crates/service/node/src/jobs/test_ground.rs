@@ -42,7 +42,7 @@ impl Ground {
         let (store, _) =
             Store::open(&path, |_| TieredCache::builder().build(), CancellationToken::new()).await.unwrap();
         let id: TenantId = "acme".parse().unwrap();
-        let plan = Plan::try_new(Tier::Free, Overrides::default()).unwrap();
+        let plan = Plan::try_new(Tier::FREE, Overrides::default()).unwrap();
         let tenant = Tenant { id: id.clone(), name: "Acme".to_owned(), plan, created_at: clock::now() };
         store.create_tenant(&tenant, &ApiKey::generate()).await.unwrap();
         let spool = Spool::open(&files(directory.path()), directory.path()).unwrap();

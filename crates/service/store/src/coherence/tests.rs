@@ -33,7 +33,7 @@ async fn a_commit_of_another_process_is_known_after_catching_up() {
     let (_directory, one, other) = two().await;
     for _ in 0..100 {
         other.remember().await;
-        let plan = Plan::try_new(Tier::Premium, Overrides::default()).unwrap();
+        let plan = Plan::try_new(Tier::PREMIUM, Overrides::default()).unwrap();
         assert!(one.store.set_plan(&acme(), &plan).await.unwrap());
         other.coherence.catch_up().await.unwrap();
         assert!(!other.knows_tenant());
@@ -51,7 +51,7 @@ async fn catching_up_with_nothing_keeps_everything() {
 #[tokio::test]
 async fn its_own_commit_is_acted_on_once_more() {
     let (_directory, one, _other) = two().await;
-    one.store.set_plan(&acme(), &Plan::try_new(Tier::Basic, Overrides::default()).unwrap()).await.unwrap();
+    one.store.set_plan(&acme(), &Plan::try_new(Tier::BASIC, Overrides::default()).unwrap()).await.unwrap();
     // As if the table was read between the commit and the invalidation that follows it.
     one.remember().await;
     one.coherence.catch_up().await.unwrap();
@@ -116,7 +116,7 @@ async fn after_the_watch_has_ended_catching_up_is_an_error() {
 #[tokio::test]
 async fn a_gap_in_the_invalidations_clears_the_cache() {
     let (_directory, one, other) = two().await;
-    let plan = Plan::try_new(Tier::Premium, Overrides::default()).unwrap();
+    let plan = Plan::try_new(Tier::PREMIUM, Overrides::default()).unwrap();
     one.store.set_plan(&acme(), &plan).await.unwrap();
     sqlx::query("DELETE FROM invalidation").execute(one.store.writer()).await.unwrap();
     other.coherence.catch_up().await.unwrap();

@@ -35,7 +35,7 @@ pub(crate) async fn of_fifty_users_at_once_as_many_as_there_are_seats_are_create
     assert_eq!(store.seats_used(&acme).await.unwrap(), 9);
     assert!(create(60).await.is_ok());
     assert!(matches!(create(61).await, Err(StoreError::Full { .. })));
-    let plan = Plan::try_new(Tier::Free, Overrides { max_users: Some(11), ..Overrides::default() }).unwrap();
+    let plan = Plan::try_new(Tier::FREE, Overrides { max_users: Some(11), ..Overrides::default() }).unwrap();
     store.set_plan(&acme, &plan).await.unwrap();
     assert!(create(61).await.is_ok(), "a seat of the tenant's own");
 }

@@ -87,7 +87,7 @@ fn obeyed(mode: LimitMode, decision: Result<TenantDecision, CheckError>) -> Resu
     let wait = headers::whole_seconds(decision.retry_after().unwrap_or_default());
     Err(refusal(TENANT, wait)
         .with("window", decision.binding().name)
-        .with("tier", decision.plan.tier().name())
+        .with("tier", decision.plan.tier())
         .headers(|response| announce_tenant(response, &decision)))
 }
 
@@ -116,7 +116,7 @@ mod tests {
         let full = MemoryLimiter::builder("api", SlidingWindow::new(settings.limits.api.quota)).max_keys(1).build();
         full.block("another", Duration::from_secs(3600)).await.unwrap();
         limiters.api = Named::new("api", full, "sliding_window", settings.limits.api);
-        let tenant = Tenant::create("small".parse().unwrap(), "Small".to_owned(), Plan::from(Tier::Free));
+        let tenant = Tenant::create("small".parse().unwrap(), "Small".to_owned(), Plan::from(Tier::FREE));
 
         let refused = enforce_tenant(&limiters, &tenant, Some("key:1")).await.err().map(Problem::into_response);
         assert_eq!(refused.map(|response| response.status()), Some(StatusCode::SERVICE_UNAVAILABLE));
