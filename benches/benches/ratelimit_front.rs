@@ -1,4 +1,4 @@
-//! The stages before the limits: the front door, the filter of new keys, permits.
+//! The stages before the limits: the sketch limiter, the filter of new keys, permits.
 //!
 //! Keys are texts of addresses under `SipHash`. "Many keys" are more than the sketch has cells in a
 //! row, in random order. The row that only picks the key shows which part of a figure is the walk
@@ -12,7 +12,7 @@ use criterion::Criterion;
 use futures_util::FutureExt;
 use tidegate_benches::{Order, brief, side_by_side};
 use tidegate_ratelimit::{
-    Concurrency, ConcurrencyLimiter, FrontDoor, Gradient, Limiter, ManualClock, MemoryLimiter, NewKeys, Quota,
+    Concurrency, ConcurrencyLimiter, Gradient, Limiter, ManualClock, MemoryLimiter, NewKeys, Quota, SketchLimiter,
     Timestamp, TokenBucket,
 };
 
@@ -28,33 +28,33 @@ fn main() {
     let mut criterion = brief(Duration::from_secs(1));
     let keys: Vec<String> = (0..KEYS).map(address).collect();
     let order = Order::uniform(KEYS);
-    front_door(&mut criterion, &keys, &order);
+    sketch_limiter(&mut criterion, &keys, &order);
     new_keys(&mut criterion, &keys, &order);
     permits(&mut criterion, &keys);
     criterion.final_summary();
 }
 
-fn front_door(criterion: &mut Criterion, keys: &[String], order: &Order) {
-    let light = || FrontDoor::builder("ddos").quota(plenty());
+fn sketch_limiter(criterion: &mut Criterion, keys: &[String], order: &Order) {
+    let light = || SketchLimiter::builder("ddos").quota(plenty());
     let (door, still) = (light().build(), light().clock(ManualClock::at(START)).build());
     let bucket = MemoryLimiter::builder("bench", TokenBucket::new(plenty())).max_keys(ROOM).build();
     for threads in [1, 2] {
         let mut bench = |name: &str, check: &(dyn Fn(&String) -> bool + Sync)| {
-            let group = format!("front door, 100,000 light keys, {threads} thread(s)");
+            let group = format!("sketch limiter, 100,000 light keys, {threads} thread(s)");
             criterion.benchmark_group(group).bench_function(name, |bencher| {
                 bencher.iter_custom(|iterations| run(threads, iterations, keys, order, check));
             });
         };
         bench("nothing but picking the key", &|key| !key.is_empty());
-        bench("front door, SystemClock", &|key| admits(&door, key));
-        bench("front door, clock stands still", &|key| admits(&still, key));
+        bench("sketch limiter, SystemClock", &|key| admits(&door, key));
+        bench("sketch limiter, clock stands still", &|key| admits(&still, key));
         bench("memory limiter, token bucket, SystemClock", &|key| {
             black_box(bucket.check_now(key, 1).expect("one fits")).is_allowed()
         });
     }
-    let mut group = criterion.benchmark_group("front door, one key");
+    let mut group = criterion.benchmark_group("sketch limiter, one key");
     group.bench_function("light", |bencher| bencher.iter(|| admits(&door, black_box(&keys[0]))));
-    let scarce = FrontDoor::builder("ddos").quota(Quota::per_day(1).expect("a good quota")).build();
+    let scarce = SketchLimiter::builder("ddos").quota(Quota::per_day(1).expect("a good quota")).build();
     while admits(&scarce, &keys[0]) {}
     group.bench_function("blocked", |bencher| bencher.iter(|| admits(&scarce, black_box(&keys[0]))));
 }
@@ -103,7 +103,7 @@ fn run(
     })
 }
 
-fn admits(door: &FrontDoor, key: &str) -> bool {
+fn admits(door: &SketchLimiter, key: &str) -> bool {
     black_box(door.check_now(key, 1).expect("one fits")).is_allowed()
 }
 

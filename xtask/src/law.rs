@@ -3,7 +3,7 @@
 //! [`structure`] has the laws for the inside of a package.
 
 mod bans;
-mod circle;
+mod cycle;
 mod graph;
 mod page;
 mod source;
@@ -34,7 +34,7 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
     breaches.extend(vacant(&names).map(|breach| breach.to_string()));
     breaches.extend(unused::imports(ROWS, &edges).map(|breach| breach.to_string()));
     breaches.extend(unused::confined(CONFINED, &edges).map(|breach| breach.to_string()));
-    breaches.extend(circle::first(ROWS).map(|breach| breach.to_string()));
+    breaches.extend(cycle::first(ROWS).map(|breach| breach.to_string()));
     breaches.extend(bans::check(root)?);
     breaches.extend(page::check(root)?);
     breaches.extend(source::check(root)?);
@@ -82,7 +82,7 @@ enum Breach<'a> {
     /// The table allows a dependency that the package does not have.
     Unused { package: &'static str, dependency: &'static str },
     /// The table lets the package import itself by way of these.
-    Circle { package: &'static str, way: Vec<&'static str> },
+    Cycle { package: &'static str, way: Vec<&'static str> },
 }
 
 /// Whether the table knows `package`.
@@ -147,7 +147,7 @@ impl fmt::Display for Breach<'_> {
             Self::Unused { package, dependency } => {
                 write!(f, "xtask/src/law/table.rs lets `{package}` import `{dependency}`, which it does not: drop that")
             }
-            Self::Circle { package, way } => {
+            Self::Cycle { package, way } => {
                 write!(f, "xtask/src/law/table.rs lets `{package}` import itself: {}", way.join(" imports "))
             }
         }

@@ -4,16 +4,16 @@
 //! where there is no such type.
 //!
 //! [`Routes`] is the only way to add a route. An [`Operation`] describes its audience, its request
-//! and its responses. Its [`Circle`] selects the access layer of the route. The end-to-end tests
+//! and its responses. Its [`Audience`] selects the access layer of the route. The end-to-end tests
 //! call every operation with the examples of the document.
 
-mod circle;
+mod audience;
 pub(crate) mod derived;
 mod document;
 mod operation;
 mod routes;
 pub(crate) mod schema;
 
-pub(crate) use self::circle::Circle;
+pub(crate) use self::audience::Audience;
 pub(crate) use self::operation::{Operation, delete, get, post, put};
 pub(crate) use self::routes::Routes;

@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::here::{Here, LIVE, LOGIN, LOGOUT};
 use self::live::Live;
-use tidegate_server::around::{Behind, answered, around};
+use tidegate_server::fn_layer::{Inner, answered, fn_layer};
 use tidegate_web::app::App;
 use tidegate_web::dashboard_session;
 use tidegate_web::fallback::wrong_method;
@@ -80,8 +80,8 @@ pub(crate) fn routes(app: &App, stop: CancellationToken) -> Router<App> {
         .route("/dashboard/limits/plan", post(limits::change::plan))
         .route(LIVE, get(live::follow).layer(Extension(live)))
         .method_not_allowed_fallback(wrong_method)
-        .layer(around(*app, timeout::layer))
-        .layer(around(*app, layer))
+        .layer(fn_layer(*app, timeout::layer))
+        .layer(fn_layer(*app, layer))
 }
 
 /// Routes that anyone may call. They do not count for the service's health: good responses could
@@ -125,12 +125,12 @@ async fn unknown(request: Request) -> Problem {
 }
 
 /// Renders a problem as a page, and sets the security headers of a response.
-fn layer<S: Behind>(app: App, request: Request, behind: &mut S) -> impl Future<Output = Response> + Send + use<S> {
+fn layer<S: Inner>(app: App, request: Request, inner: &mut S) -> impl Future<Output = Response> + Send + use<S> {
     let id = request.headers().get("x-request-id").cloned();
     // An unauthenticated client gets no links to pages that it cannot open.
     let is_known = !app.settings().tokens.any() || dashboard_session::role(&app, request.headers()).is_some();
     let here = is_known.then(|| Here::of(request.uri().path()));
-    let answer = answered(behind.call(request));
+    let answer = answered(inner.call(request));
     async move { as_page(answer.await, here, id.as_ref()) }
 }
 

@@ -36,7 +36,7 @@ use tower_layer::Layer;
 
 use crate::openapi::Routes;
 use crate::pages;
-use tidegate_server::around::{Behind, around};
+use tidegate_server::fn_layer::{Inner, fn_layer};
 use tidegate_web::app::App;
 use tidegate_web::client;
 use tidegate_web::fallback::{unknown, wrong_method};
@@ -58,7 +58,7 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
     let guarded = outermost(
         app,
         guarded,
-        (around(*app, client::layer), front, around(*app, shed::layer), around(*app, job_store::layer)),
+        (fn_layer(*app, client::layer), front, fn_layer(*app, shed::layer), fn_layer(*app, job_store::layer)),
     );
     // Probes are always answered: an orchestrator kills a process whose probe is refused.
     let probes = probes.router().method_not_allowed_fallback(wrong_method);
@@ -72,15 +72,15 @@ pub(crate) fn router(app: &App, probes: Probes, stop: CancellationToken) -> Rout
 fn outermost<L>(app: &App, routes: Router, within: L) -> Router
 where
     L: Layer<Route> + Clone + Send + Sync + 'static,
-    L::Service: Behind + Sync,
+    L::Service: Inner + Sync,
 {
     let compression = wire::Worthwhile { above: app.settings().http.compress_above };
     routes.layer((
         *app.access_log(),
-        around(compression, wire::layer),
-        around((), request_id::layer),
+        fn_layer(compression, wire::layer),
+        fn_layer((), request_id::layer),
         PerfLayer::new(app.node().telemetry.registry().clone(), route_of),
-        around((), panics::layer),
+        fn_layer((), panics::layer),
         MapRequestLayer::new(linger::linger),
         within,
     ))
@@ -111,5 +111,5 @@ fn route_of(request: &Request) -> Option<&str> {
 /// Responds in place of all routes until the node has started.
 pub(crate) fn of_a_start() -> Router {
     let starting = || async { Problem::unavailable("starting", "this instance has not started yet") };
-    Router::new().fallback(starting).layer(around((), request_id::layer))
+    Router::new().fallback(starting).layer(fn_layer((), request_id::layer))
 }

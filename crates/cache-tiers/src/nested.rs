@@ -11,7 +11,7 @@ tokio::task_local! {
     static LOADING: Arc<Flight>;
 }
 
-/// Orders the changes of the waits, so that two that close a circle cannot miss each other.
+/// Orders the changes of the waits, so that two that close a cycle cannot miss each other.
 static ORDER: Mutex<()> = Mutex::new(());
 
 /// Runs a loader as the loader of its flight.
@@ -45,22 +45,22 @@ pub struct Waiting {
 
 /// The load would wait for its own end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Circle;
+pub struct Cycle;
 
-impl<E> From<Circle> for LoadError<E> {
-    fn from(Circle: Circle) -> Self {
-        Self::Circle
+impl<E> From<Cycle> for LoadError<E> {
+    fn from(Cycle: Cycle) -> Self {
+        Self::Cycle
     }
 }
 
 /// Notes that the load of this task, if it runs one, waits for `awaited`. The awaited load then
 /// needs no permit: it runs on the permit of the waiter.
-pub fn wait_for(awaited: &Arc<Flight>) -> Result<Option<Waiting>, Circle> {
+pub fn wait_for(awaited: &Arc<Flight>) -> Result<Option<Waiting>, Cycle> {
     let Ok(waiter) = LOADING.try_with(Arc::clone) else { return Ok(None) };
     {
         let _order = ORDER.lock().unwrap_or_else(PoisonError::into_inner);
         if leads_to(awaited, &waiter) {
-            return Err(Circle);
+            return Err(Cycle);
         }
         waiter.awaits().push(Arc::clone(awaited));
     }

@@ -112,7 +112,7 @@ pub enum LoadError<E> {
     Refused,
     /// The loader requested a key that waits, directly or indirectly, for its own end.
     #[error("the load would wait for itself")]
-    Circle,
+    Cycle,
 }
 
 /// Turns a type that is not an error but holds one into an error, such as `anyhow::Error` and
@@ -169,7 +169,7 @@ impl<E> Clone for LoadError<E> {
             Self::TimedOut => Self::TimedOut,
             Self::CutOff => Self::CutOff,
             Self::Refused => Self::Refused,
-            Self::Circle => Self::Circle,
+            Self::Cycle => Self::Cycle,
         }
     }
 }

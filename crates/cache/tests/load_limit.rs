@@ -222,7 +222,7 @@ async fn a_loader_that_reads_its_own_key_gets_an_error() {
     let cache = cache(1, LONG);
     let inner = cache.clone();
     let load = async move || {
-        assert!(matches!(inner.fetch(&key(1), || value(2)).await, Err(LoadError::Circle)));
+        assert!(matches!(inner.fetch(&key(1), || value(2)).await, Err(LoadError::Cycle)));
         value(1).await
     };
     assert_eq!(*cache.fetch(&key(1), load).await.unwrap().value, 1);
@@ -230,7 +230,7 @@ async fn a_loader_that_reads_its_own_key_gets_an_error() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn loads_that_wait_for_each_other_get_an_error() {
-    // Each loads the next one around, all at once: the load that closes the circle is refused, and
+    // Each loads the next one around, all at once: the load that closes the cycle is refused, and
     // all others get an answer.
     for _ in 0..50 {
         let cache = TieredCache::builder().build().typed::<usize>(TtlClass::DEFAULT);
@@ -243,7 +243,7 @@ async fn loads_that_wait_for_each_other_get_an_error() {
                     barrier.wait().await;
                     match inner.fetch(&key((index + 1) % 4), || value(9)).await {
                         Ok(next) => value(*next.value + 1).await,
-                        Err(LoadError::Circle) => value(0).await,
+                        Err(LoadError::Cycle) => value(0).await,
                         Err(other) => panic!("{other}"),
                     }
                 };

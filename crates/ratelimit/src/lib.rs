@@ -45,7 +45,7 @@
 //! | `FallbackLimiter` | in Redis; during an outage in this process |
 //! | [`TenantLimiter`] | a tenant's minute, hour and day in one step |
 //! | [`ConcurrencyLimiter`] | how many requests run at once |
-//! | [`FrontDoor`], [`NewKeys`] | any number of addresses or keys, in fixed memory |
+//! | [`SketchLimiter`], [`NewKeys`] | any number of addresses or keys, in fixed memory |
 //!
 //! [`Exempt`], [`Shadow`], [`Preset`], [`DenyCache`], [`DynamicQuota`] and [`AnomalyDetector`]
 //! build on them. Which algorithm suits which limit, what a check costs, and what is not
@@ -64,7 +64,6 @@ mod dynamic;
 mod error;
 #[cfg(feature = "redis")]
 mod fallback;
-mod front_door;
 #[cfg(feature = "tower")]
 pub mod headers;
 #[cfg(feature = "tower")]
@@ -81,6 +80,7 @@ mod quota;
 mod quotas;
 #[cfg(feature = "redis")]
 mod redis;
+mod sketch_limiter;
 mod stats;
 mod store;
 #[cfg(feature = "redis")]
@@ -112,7 +112,6 @@ pub use fallback::{
     FallbackBuilder, FallbackLimiter, FallbackLimiterBuilder, FallbackTenantLimiter, FallbackTenantLimiterBuilder,
     OutagePolicy, SharedLimiter,
 };
-pub use front_door::{FrontDoor, FrontDoorBuilder};
 #[cfg(feature = "tower")]
 pub use identity::{
     ByAddress, ByApiKey, ByHeader, ByText, FirstOf, ForwardedHeader, Hashed, Ipv6Prefix, Ipv6PrefixError, KeyExtractor,
@@ -141,6 +140,7 @@ pub use redis::{
 };
 #[cfg(all(feature = "redis", feature = "tokio"))]
 pub use redis::{PublishError, SharedQuotas};
+pub use sketch_limiter::{SketchLimiter, SketchLimiterBuilder};
 pub use stats::{LimiterStats, TOP_DENIED};
 pub use tenant::{
     MemoryTenantLimiter, Overrides, SeatDecision, Seats, TenantDecision, TenantLimiter, TenantPlan, TenantState,

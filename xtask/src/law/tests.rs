@@ -4,7 +4,7 @@ use cargo_metadata::DependencyKind::{self, Build, Development, Normal};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 use super::table::{CONFINED, ROWS};
-use super::{Edge, circle, judge, unknown, unused, vacant};
+use super::{Edge, cycle, judge, unknown, unused, vacant};
 
 fn verdict(package: &str, dependency: &str, kind: DependencyKind) -> Option<String> {
     judge(Edge { package, dependency, kind }).map(|breach| breach.to_string())
@@ -170,7 +170,7 @@ fn the_table_has_no_double_or_dangling_names() {
 
 #[test]
 fn no_way_leads_back() {
-    assert_eq!(circle::first(ROWS), None);
+    assert_eq!(cycle::first(ROWS), None);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::circle::Circle;
+use super::audience::Audience;
 use super::schema::named;
 
 /// One method at one path.
@@ -16,7 +16,7 @@ pub(crate) struct Operation {
     pub(super) id: &'static str,
     pub(super) method: Method,
     pub(super) path: &'static str,
-    pub(super) circle: Circle,
+    pub(super) audience: Audience,
     pub(super) summary: &'static str,
     parameters: Vec<Value>,
     body: Option<Value>,
@@ -28,30 +28,30 @@ pub(crate) struct Operation {
 }
 
 /// Creates a GET at `path`. `id` is unique: code generators derive function names from it.
-pub(crate) fn get(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
-    Operation::new(id, Method::GET, path, circle, summary)
+pub(crate) fn get(id: &'static str, path: &'static str, audience: Audience, summary: &'static str) -> Operation {
+    Operation::new(id, Method::GET, path, audience, summary)
 }
 
-pub(crate) fn post(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
-    Operation::new(id, Method::POST, path, circle, summary)
+pub(crate) fn post(id: &'static str, path: &'static str, audience: Audience, summary: &'static str) -> Operation {
+    Operation::new(id, Method::POST, path, audience, summary)
 }
 
-pub(crate) fn put(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
-    Operation::new(id, Method::PUT, path, circle, summary)
+pub(crate) fn put(id: &'static str, path: &'static str, audience: Audience, summary: &'static str) -> Operation {
+    Operation::new(id, Method::PUT, path, audience, summary)
 }
 
-pub(crate) fn delete(id: &'static str, path: &'static str, circle: Circle, summary: &'static str) -> Operation {
-    Operation::new(id, Method::DELETE, path, circle, summary)
+pub(crate) fn delete(id: &'static str, path: &'static str, audience: Audience, summary: &'static str) -> Operation {
+    Operation::new(id, Method::DELETE, path, audience, summary)
 }
 
 impl Operation {
-    fn new(id: &'static str, method: Method, path: &'static str, circle: Circle, summary: &'static str) -> Self {
+    fn new(id: &'static str, method: Method, path: &'static str, audience: Audience, summary: &'static str) -> Self {
         let (parameters, answers) = (Vec::new(), BTreeMap::new());
         Self {
             id,
             method,
             path,
-            circle,
+            audience,
             summary,
             parameters,
             body: None,
@@ -189,7 +189,7 @@ impl Operation {
         if has_query {
             self = self.fails(422, "A value is not acceptable; `fields` names it where a field is at fault.");
         }
-        if self.circle != Circle::Public {
+        if self.audience != Audience::Public {
             self = self
                 .fails(401, "The client is not authenticated.")
                 .fails(403, "The client is not permitted to do this.")
@@ -207,8 +207,8 @@ impl Operation {
             "operationId": self.id,
             "summary": self.summary,
             "tags": [self.tag()],
-            "x-circle": self.circle.name(),
-            "security": self.circle.security(self.method == Method::GET),
+            "x-audience": self.audience.name(),
+            "security": self.audience.security(self.method == Method::GET),
             "responses": answers,
         });
         if !self.parameters.is_empty() {

@@ -7,11 +7,11 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use serde_json::{Map, Value};
 
-use super::circle::Circle;
+use super::audience::Audience;
 use super::document;
 use super::operation::{self, Operation};
 use super::schema;
-use tidegate_server::around::around;
+use tidegate_server::fn_layer::fn_layer;
 use tidegate_web::access::{self, Need};
 use tidegate_web::app::App;
 use tidegate_web::problem::Problem;
@@ -58,26 +58,26 @@ impl Routes {
     fn guarded(&self, operation: &Operation, route: MethodRouter<App>) -> MethodRouter<App> {
         let app = self.app;
         let timed = |route: MethodRouter<App>| {
-            if operation.is_unhurried { route } else { route.route_layer(around(app, timeout::layer)) }
+            if operation.is_unhurried { route } else { route.route_layer(fn_layer(app, timeout::layer)) }
         };
-        let needing = |route: MethodRouter<App>, need| timed(route.route_layer(around((app, need), access::layer)));
-        match operation.circle {
+        let needing = |route: MethodRouter<App>, need| timed(route.route_layer(fn_layer((app, need), access::layer)));
+        match operation.audience {
             // These routes check the client themselves.
-            Circle::Public | Circle::TenantOrReader => timed(route),
-            Circle::TenantOrOperator => timed(route.route_layer(around(app, manager::layer))),
-            Circle::Reader => needing(route, Need::Read),
-            Circle::Admin => needing(route, Need::Change),
-            Circle::Service => needing(route, Need::Decide),
+            Audience::Public | Audience::TenantOrReader => timed(route),
+            Audience::TenantOrOperator => timed(route.route_layer(fn_layer(app, manager::layer))),
+            Audience::Reader => needing(route, Need::Read),
+            Audience::Admin => needing(route, Need::Change),
+            Audience::Service => needing(route, Need::Decide),
             // The lookup of the tenant has a timeout of its own.
-            Circle::Tenant if operation.is_unhurried => route.route_layer(around(app, caller::layer)),
-            Circle::Tenant => route.route_layer((around(app, caller::layer), around(app, timeout::layer))),
+            Audience::Tenant if operation.is_unhurried => route.route_layer(fn_layer(app, caller::layer)),
+            Audience::Tenant => route.route_layer((fn_layer(app, caller::layer), fn_layer(app, timeout::layer))),
         }
     }
 
     /// Returns all routes, with the document that describes them.
     pub(crate) fn finish(self) -> Router<App> {
         // Requests of anyone could hide an outage.
-        let about = operation::get("showDocument", PATH, Circle::Public, "This document")
+        let about = operation::get("showDocument", PATH, Audience::Public, "This document")
             .unjudged()
             .revalidates()
             .ok(schema::map(schema::anything()));

@@ -6,7 +6,7 @@ use tidegate_web::app::App;
 
 /// Returns the section with that name, with at most `most` items per list. Null if there is none.
 pub(super) fn told(app: &App, name: &str, most: usize) -> Value {
-    let sections = app.node().telemetry.board().sections();
+    let sections = app.node().telemetry.sources().sections();
     sections.iter().find(|section| section.name() == name).map_or(Value::Null, |section| section.json(most))
 }
 

@@ -9,7 +9,7 @@ use tidegate_telemetry::{LogFilter, LogFilterNow, log_filter};
 
 use crate::openapi::derived::{of_request, of_response};
 use crate::openapi::schema::named;
-use crate::openapi::{Circle, Routes, delete, get, put};
+use crate::openapi::{Audience, Routes, delete, get, put};
 use tidegate_web::json::Json;
 use tidegate_web::problem::Problem;
 
@@ -23,15 +23,15 @@ pub(super) fn add(routes: Routes) -> Routes {
     let path = "/api/log";
     routes
         .schema("LogFilter", of_response::<LogFilterNow>())
-        .add(get("showLogFilter", path, Circle::Reader, "What this process logs").ok(named("LogFilter")), show)
+        .add(get("showLogFilter", path, Audience::Reader, "What this process logs").ok(named("LogFilter")), show)
         .add(
-            put("setLogFilter", path, Circle::Admin, "Changes what this process logs, for a while")
+            put("setLogFilter", path, Audience::Admin, "Changes what this process logs, for a while")
                 .body(body, example)
                 .ok(named("LogFilter")),
             set,
         )
         .add(
-            delete("resetLogFilter", path, Circle::Admin, "Logs what the settings say again").ok(named("LogFilter")),
+            delete("resetLogFilter", path, Audience::Admin, "Logs what the settings say again").ok(named("LogFilter")),
             reset,
         )
 }

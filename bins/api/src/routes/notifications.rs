@@ -81,7 +81,7 @@ pub(super) async fn follow(
     // The header is the client's position, the query only its start. An unreadable id is not one of
     // this service, and results in a gap.
     let resumed = parts.headers.get(LAST_EVENT_ID).map(|id| id.to_str().ok().and_then(number).unwrap_or(u64::MAX));
-    let subscription = match app.node().hub.subscribe(&caller.tenant.id, resumed.or(query.after)).await {
+    let subscription = match app.node().bus.subscribe(&caller.tenant.id, resumed.or(query.after)).await {
         Ok(subscription) => subscription,
         Err(NotFollowed::TooMany(error)) => return Err(events::too_many(error)),
         Err(NotFollowed::Store(error)) => return Err(error.into()),

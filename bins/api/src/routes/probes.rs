@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use crate::openapi::schema::{anything, between, list, map, object, one_of, open, or_null, text};
-use crate::openapi::{Circle, Operation, Routes, get};
+use crate::openapi::{Audience, Operation, Routes, get};
 
 pub(super) fn describe(routes: Routes) -> Routes {
-    let plain = |id, path, summary| get(id, path, Circle::Public, summary).answers_as(200, &[("text/plain", text())]);
+    let plain = |id, path, summary| get(id, path, Audience::Public, summary).answers_as(200, &[("text/plain", text())]);
     let may_fail = |operation: Operation| operation.answers_as(503, &[("text/plain", text())]);
     let figures = |operation: Operation| {
         operation.answers_as(401, &[("text/plain", text())]).answers_as(403, &[("text/plain", text())])
@@ -17,12 +17,12 @@ pub(super) fn describe(routes: Routes) -> Routes {
         .described(may_fail(plain("ready", "/readyz", "Whether it can serve")))
         .described(may_fail(plain("started", "/startupz", "Whether it has begun to serve")))
         .described(
-            get("health", "/health", Circle::Public, "How well it serves, and why")
+            get("health", "/health", Audience::Public, "How well it serves, and why")
                 .answers_as(200, &health())
                 .answers_as(503, &health()),
         )
         .described(figures(
-            get("metrics", "/metrics", Circle::Public, "All figures, for Prometheus")
+            get("metrics", "/metrics", Audience::Public, "All figures, for Prometheus")
                 .answers_as(200, &[("application/openmetrics-text", text())]),
         ))
 }

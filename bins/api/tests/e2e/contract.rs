@@ -66,7 +66,7 @@ fn turn(operation: &Operation) -> u8 {
 /// a listed problem. Returns the faults.
 async fn not_refused(api: &Api, document: &Document, all: &[Operation], known: &Known) -> Vec<String> {
     let mut faults = Vec::new();
-    for operation in all.iter().filter(|operation| operation.circle != "public" || operation.body().is_some()) {
+    for operation in all.iter().filter(|operation| operation.audience != "public" || operation.body().is_some()) {
         let target = operation.target(known);
         let bare = |target: &str| api.request(operation.method.clone(), target).header("x-tenant-id", "acme");
         let mut wrong = Vec::new();
@@ -185,7 +185,7 @@ fn is_whole(document: &Document, operation: &Operation) {
             document.validator(&content["schema"]);
         }
     }
-    let is_public = operation.circle == "public";
+    let is_public = operation.audience == "public";
     assert_eq!(said["security"].as_array().expect("security").is_empty(), is_public, "{id}");
     assert!(is_public || answers.contains_key("401"), "{id}");
 }

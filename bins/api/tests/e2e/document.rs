@@ -24,7 +24,7 @@ pub(crate) struct Operation {
     pub(crate) id: String,
     pub(crate) method: Method,
     pub(crate) path: String,
-    pub(crate) circle: String,
+    pub(crate) audience: String,
     pub(crate) said: Value,
 }
 
@@ -46,7 +46,7 @@ impl Document {
                     id: text("operationId"),
                     method,
                     path: path.clone(),
-                    circle: text("x-circle"),
+                    audience: text("x-audience"),
                     said: said.clone(),
                 });
             }

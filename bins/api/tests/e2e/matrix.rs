@@ -1,4 +1,4 @@
-//! Authorization: every operation of the document with every sender. Only the circle sets what is
+//! Authorization: every operation of the document with every sender. Only the audience sets what is
 //! expected.
 
 use reqwest::{Method, RequestBuilder, Response};
@@ -56,11 +56,11 @@ enum Verdict {
     Hidden,
 }
 
-/// By the circle alone.
-fn expected(circle: &str, is_read: bool, names_something: bool, sender: Sender) -> Verdict {
+/// By the audience alone.
+fn expected(audience: &str, is_read: bool, names_something: bool, sender: Sender) -> Verdict {
     use Sender::{Admin, HalfAToken, Nobody, OtherTenant, OwnTenant, Reader, Service, Stranger};
     use Verdict::{Admitted, Forbidden, Hidden, Unknown};
-    match (circle, sender) {
+    match (audience, sender) {
         ("public", _) => Admitted,
         (_, Nobody | Stranger | HalfAToken) => Unknown,
         ("reader" | "admin" | "service", Admin) | ("reader", Reader) | ("service", Service) => Admitted,
@@ -86,7 +86,7 @@ fn expected(circle: &str, is_read: bool, names_something: bool, sender: Sender) 
                 Forbidden
             }
         }
-        _ => unreachable!("the circle {circle} is not described"),
+        _ => unreachable!("the audience {audience} is not described"),
     }
 }
 
@@ -112,7 +112,7 @@ impl Ground {
         let mut known = Known::default();
         // What the first tenant has, so that there is something to hide from the second.
         let making = document.operations().into_iter().filter(|operation| {
-            operation.method == Method::POST && operation.body().is_some() && operation.circle.starts_with("tenant")
+            operation.method == Method::POST && operation.body().is_some() && operation.audience.starts_with("tenant")
         });
         for operation in making {
             let answer = operation.request(&api, &known).bearer_auth(&own).send().await.expect("an answer");
@@ -146,7 +146,7 @@ async fn every_operation_admits_only_its_audience() {
         for operation in &operations {
             let answer = ground.as_sent(operation, sender).send().await.expect("an answer");
             let names_something = operation.path.contains('{');
-            let verdict = expected(&operation.circle, operation.method == Method::GET, names_something, sender);
+            let verdict = expected(&operation.audience, operation.method == Method::GET, names_something, sender);
             is_so(&format!("{sender:?} at {}", operation.id), verdict, operation, answer).await;
         }
     }
@@ -162,7 +162,7 @@ async fn a_forwarded_header_closes_what_is_open_to_this_machine() {
         let request = || operation.request(&api, &known).header("x-tenant-id", "acme");
         let direct = request().send().await.expect("an answer");
         is_so(&format!("directly at {}", operation.id), Verdict::Admitted, &operation, direct).await;
-        let verdict = match operation.circle.as_str() {
+        let verdict = match operation.audience.as_str() {
             "public" => Verdict::Admitted,
             "tenant" => Verdict::Unknown,
             _ => Verdict::Forbidden,
@@ -182,7 +182,7 @@ async fn is_so(what: &str, verdict: Verdict, operation: &Operation, answer: Resp
     match verdict {
         // Some public routes authenticate the client themselves: a login is refused by its
         // password.
-        Verdict::Admitted if operation.circle == "public" => {}
+        Verdict::Admitted if operation.audience == "public" => {}
         Verdict::Admitted => assert!(![401, 403, 429].contains(&status), "{what}: {status} {}", text(answer).await),
         Verdict::Unknown => {
             assert_eq!((status, header(&answer, "www-authenticate").as_str()), (401, "Bearer"), "{what}");

@@ -19,7 +19,7 @@ use tidegate_cache_tiers::{
     form::open,
     generation::Generation,
     nested,
-    nested::{Circle, Waiting},
+    nested::{Cycle, Waiting},
     slot::{Slot, State},
     text::Prehashed,
 };
@@ -222,7 +222,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
             _ => None,
         });
         let _behind: Vec<_> = behind.collect();
-        let mut waiting: HashMap<Key, Result<Option<Waiting>, Circle>, Prehashed> = HashMap::default();
+        let mut waiting: HashMap<Key, Result<Option<Waiting>, Cycle>, Prehashed> = HashMap::default();
         for (key, read) in &awaited {
             if let Awaited::Own(flight) | Awaited::Others(flight, _) = read {
                 waiting.insert(key.clone(), nested::wait_for(flight));
@@ -255,8 +255,8 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
         }
         let mut reads = Vec::with_capacity(keys.len());
         for (key, answer) in keys.iter().zip(answers) {
-            if let (Answer::Awaited, Some(Err(Circle))) = (&answer, waiting.get(key)) {
-                reads.push(Err(LoadError::Circle));
+            if let (Answer::Awaited, Some(Err(Cycle))) = (&answer, waiting.get(key)) {
+                reads.push(Err(LoadError::Cycle));
                 continue;
             }
             reads.push(match (answer, awaited.get(key)) {

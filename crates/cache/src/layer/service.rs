@@ -368,7 +368,7 @@ impl Fault {
             LoadError::Panicked => Self::Origin(StatusCode::INTERNAL_SERVER_ERROR),
             LoadError::TimedOut | LoadError::CutOff => Self::Overload(StatusCode::GATEWAY_TIMEOUT),
             LoadError::Refused => Self::Overload(StatusCode::SERVICE_UNAVAILABLE),
-            // Aborted, without a runtime, or in a circle.
+            // Aborted, without a runtime, or in a cycle.
             _ => Self::NoLoad,
         }
     }

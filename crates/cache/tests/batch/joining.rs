@@ -95,10 +95,10 @@ async fn a_loader_of_a_batch_may_load_other_keys_on_its_permit_but_not_wait_for_
         // was counted.
         let nested = Store::default();
         let reads = inner.fetch_many(keys([2, 5]), |keys| nested.load(keys)).await;
-        assert!(matches!(reads[0], Err(LoadError::Circle)), "{reads:?}");
+        assert!(matches!(reads[0], Err(LoadError::Cycle)), "{reads:?}");
         assert_eq!(*reads[1].as_ref().unwrap().as_ref().unwrap().value, 50);
         let alone = inner.fetch(&key(3), async || Ok::<_, Infallible>(Fill::new(0))).await;
-        assert!(matches!(alone, Err(LoadError::Circle)));
+        assert!(matches!(alone, Err(LoadError::Cycle)));
         Ok::<_, Infallible>(asked.into_iter().map(|key| (key, Fill::new(7))).collect::<Vec<_>>())
     };
     let load = things.fetch_many(keys([1, 2, 3]), load);
@@ -112,7 +112,7 @@ async fn a_batch_that_would_wait_for_itself_gets_an_error() {
     let again = things.clone();
     let load = async move |keys: Vec<Key>| {
         let nested = again.fetch(&key(2), async || Ok::<_, Infallible>(Fill::new(1))).await;
-        assert!(matches!(nested, Err(LoadError::Circle)), "{nested:?}");
+        assert!(matches!(nested, Err(LoadError::Cycle)), "{nested:?}");
         Ok::<_, Infallible>(keys.into_iter().map(|key| (key.clone(), Fill::new(number_of(&key)))).collect::<Vec<_>>())
     };
     let reads = things.fetch_many(keys(1..4), load).await;

@@ -3,7 +3,7 @@
 //! **It holds** the wall clock ([`clock`]), the name of the process ([`identity`]), signals
 //! ([`shutdown`]), standard output ([`stdout`]), private files ([`private`]), public addresses
 //! ([`public_address`]), suggestions for misspelt names ([`similar`]), limits on the subscribers to
-//! events ([`places`]), a throttle for log lines ([`Seldom`]), counted durations ([`Times`]) and
+//! events ([`places`]), a throttle for log lines ([`LogThrottle`]), counted durations ([`Times`]) and
 //! the error of a body that arrives too slowly ([`TooSlow`]).
 //!
 //! **It must not hold** a setting, a table, a protocol or a type of the domain. Code that only one
@@ -14,16 +14,16 @@
 
 pub mod clock;
 pub mod identity;
+mod log_throttle;
 pub mod places;
 pub mod private;
 pub mod public_address;
-mod seldom;
 pub mod shutdown;
 pub mod similar;
 pub mod stdout;
 mod times;
 mod too_slow;
 
-pub use seldom::Seldom;
+pub use log_throttle::LogThrottle;
 pub use times::Times;
 pub use too_slow::TooSlow;

@@ -18,7 +18,7 @@ use tidegate_queue::{
 };
 use tidegate_redis::{BlockingPool, Role};
 use tidegate_settings::Settings;
-use tidegate_store::notify::Hub;
+use tidegate_store::notify::NotificationBus;
 use tidegate_store::running::{self, Held};
 use tidegate_store::{Coherence, Store, StoreError};
 use tidegate_telemetry::{CacheRoom, CacheWatch, Export, JobsAtOnce, OutlookWatch, Telemetry, Watched, trace};
@@ -44,7 +44,7 @@ pub struct Node {
     /// The job broker.
     pub broker: Arc<dyn Broker>,
     /// Subscriptions to tenants' notifications.
-    pub hub: Hub,
+    pub bus: NotificationBus,
     /// Posts to tenants' webhooks.
     pub(crate) webhooks: Sender,
     /// Uploads that wait for a job.
@@ -155,7 +155,7 @@ impl Node {
         telemetry.watch_pools(store.pools(), &settings.performance.health);
         telemetry.watch_server(store.server_watch(), background.clone());
         let export = Export::start(&telemetry, &settings)?;
-        let hub = Hub::new(&store, &settings.notifications);
+        let bus = NotificationBus::new(&store, &settings.notifications);
         let closed_by = (!settings.webhook.private_addresses).then_some("webhooks: private_addresses");
         let webhooks = Sender::new(settings.webhook.timeout, closed_by)?;
         tokio::spawn(store.clone().forget_notifications(settings.notifications.keep, background.clone()));
@@ -183,7 +183,7 @@ impl Node {
             store,
             coherence,
             broker,
-            hub,
+            bus,
             webhooks,
             spool,
             files,

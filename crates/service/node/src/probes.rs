@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use serde_json::json;
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_perfmon::{Health, mask};
 use tidegate_server::bearer::bearer;
 use tidegate_server::serve::{Ending, one_host, serve};
@@ -192,12 +192,12 @@ impl IntoResponse for NoAnswer {
 struct Question {
     /// Reason in the response if it does not answer.
     otherwise: &'static str,
-    complaints: Seldom,
+    complaints: LogThrottle,
 }
 
 impl Question {
     const fn new(otherwise: &'static str) -> Self {
-        Self { otherwise, complaints: Seldom::new(COMPLAINT) }
+        Self { otherwise, complaints: LogThrottle::new(COMPLAINT) }
     }
 
     async fn ask<T, E: Display>(&self, question: impl Future<Output = Result<T, E>>) -> Result<T, NoAnswer> {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_server::serve::{Ending, ServeSettings, serve};
 use tidegate_settings::Settings;
 use tokio::net::TcpListener;
@@ -161,7 +161,7 @@ fn answer(
 }
 
 async fn wait(settings: Settings, reason: &Reason, must_wait: &CancellationToken) -> Result<Node, StartError> {
-    let complaints = Seldom::new(COMPLAINT);
+    let complaints = LogThrottle::new(COMPLAINT);
     let mut secrets = SecretWatch::new(&settings, None);
     loop {
         let error = match Node::start_telling(settings.clone(), |server| reason.set(server)).await {

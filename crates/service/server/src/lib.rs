@@ -13,8 +13,8 @@
 //! follows it to its end, and `serve/admission.rs` decides which connection makes room for a new
 //! one.
 
-pub mod around;
 pub mod bearer;
+pub mod fn_layer;
 pub mod linger;
 pub mod serve;
 pub mod tls;

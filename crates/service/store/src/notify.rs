@@ -24,7 +24,7 @@ const AT_A_TIME: u32 = 64;
 
 /// Creates subscriptions. Clones share the limit on subscriptions.
 #[derive(Debug, Clone)]
-pub struct Hub {
+pub struct NotificationBus {
     store: Store,
     places: Places,
 }
@@ -56,8 +56,8 @@ pub enum Told {
     },
 }
 
-impl Hub {
-    /// Makes a hub on the given store.
+impl NotificationBus {
+    /// Makes a bus on the given store.
     pub fn new(store: &Store, settings: &NotificationSettings) -> Self {
         Self { store: store.clone(), places: Places::new(settings.streams, settings.streams_per_tenant) }
     }

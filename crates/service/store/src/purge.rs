@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_cache::{Key, KeyError, Pattern, PatternError, Tag, TieredCache, Touched};
 
 /// Limits the log lines about invalidations that the shared cache still has to receive to one in
 /// ten seconds. During an outage, each write adds such an invalidation.
-pub(super) static OWED: Seldom = Seldom::new(Duration::from_secs(10));
+pub(super) static OWED: LogThrottle = LogThrottle::new(Duration::from_secs(10));
 
 /// Selects the entries to drop from the caches of all nodes.
 #[derive(Debug, Clone)]

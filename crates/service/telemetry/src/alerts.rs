@@ -1,8 +1,7 @@
 //! Turns the health report of each second into alerts: in the log and event stream of this process,
 //! and at the receivers of the fleet.
 
-mod beat;
-mod desk;
+mod dispatcher;
 mod events;
 mod figures;
 mod fleet;
@@ -17,9 +16,10 @@ mod steady;
 mod stream;
 #[cfg(test)]
 mod test_alert;
+mod tick;
 mod traces;
 
-pub use desk::AlertDesk;
+pub use dispatcher::AlertDispatcher;
 pub use silencing::SilenceFailure;
 pub use stream::{Follower, Told, Topic};
 

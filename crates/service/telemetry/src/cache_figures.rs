@@ -10,12 +10,12 @@ use tidegate_cache::{CacheStats, ClassStats, TierStats, TieredCache};
 use tidegate_perfmon::Totals;
 
 use super::exposition::Family;
-use super::{Board, CacheWatch};
+use super::{CacheWatch, Sources};
 
 /// Registers the metrics of a cache and of its observer.
-pub(super) fn hang_up(board: &Board, cache: &TieredCache, watch: &Arc<CacheWatch>) {
+pub(super) fn register(sources: &Sources, cache: &TieredCache, watch: &Arc<CacheWatch>) {
     let (cache, watch) = (cache.clone(), Arc::clone(watch));
-    board.figures(move || Box::new(CacheFigures { stats: cache.stats(), latency: watch.totals() }));
+    sources.figures(move || Box::new(CacheFigures { stats: cache.stats(), latency: watch.totals() }));
 }
 
 /// The cache at one moment.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_cache::{Event, Observer, Removal};
 use tidegate_perfmon::{Kind, OperationHandle, OperationSnapshot, Registry, Totals, Window};
 
@@ -22,7 +22,7 @@ pub struct CacheWatch {
     l1: Arc<OperationHandle>,
     l2: Option<Arc<OperationHandle>>,
     expiries: AtomicU64,
-    failures: Seldom,
+    failures: LogThrottle,
 }
 
 impl CacheWatch {
@@ -34,7 +34,7 @@ impl CacheWatch {
             l1: tier("l1"),
             l2: is_shared.then(|| tier("l2")),
             expiries: AtomicU64::new(0),
-            failures: Seldom::new(LOG_PERIOD),
+            failures: LogThrottle::new(LOG_PERIOD),
         }
     }
 

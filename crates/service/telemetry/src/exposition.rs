@@ -32,13 +32,16 @@ impl Telemetry {
     /// missing, and `tidegate_scrape_errors_total` counts it. The other metrics are still returned,
     /// since they are most needed then.
     pub async fn exposition(&self) -> String {
-        let asked = self.board.ask(PATIENCE).await;
+        let asked = self.sources.ask(PATIENCE).await;
         // From here on nothing blocks.
         let begun = self.registry.now();
         let mut registry = Registry::default();
         registry.sub_registry_with_prefix("tidegate").register_collector(Box::new(self.registry.clone()));
-        registry.register_collector(Box::new(ScrapeErrors { unanswered: self.board.unanswered() }));
-        asked.into_iter().chain(self.board.collect_figures()).for_each(|figures| registry.register_collector(figures));
+        registry.register_collector(Box::new(ScrapeErrors { unanswered: self.sources.unanswered() }));
+        asked
+            .into_iter()
+            .chain(self.sources.collect_figures())
+            .for_each(|figures| registry.register_collector(figures));
         let mut text = String::new();
         // Writing to a string fails only if an encoder fails. The text then says so.
         if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {

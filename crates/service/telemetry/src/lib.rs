@@ -1,20 +1,19 @@
 //! What both programs report about themselves: the log, metrics, health, alerts and traces.
 //!
 //! **It holds** [`Telemetry`], which files the measurements of each second into windows and judges
-//! them; [`Board`], where the parts of a node register their sections, metrics and readings; the
+//! them; [`Sources`], where the parts of a node register their sections, metrics and readings; the
 //! text of `/metrics`; the log ([`init_logging`], [`LogFilter`]); the alerts and their receivers
-//! ([`AlertDesk`]); trends and advice ([`OutlookWatch`]); and the export to an OpenTelemetry
+//! ([`AlertDispatcher`]); trends and advice ([`OutlookWatch`]); and the export to an OpenTelemetry
 //! collector ([`Export`]).
 //!
 //! **It must not hold** a route, a page or a job, and it must not import the domain or the node:
-//! the node registers with the [`Board`] what its parts have to show.
+//! the node registers with the [`Sources`] what its parts have to show.
 //!
-//! **Start reading** at `pulse.rs`, which runs once a second, then at `board.rs`, then at
+//! **Start reading** at `ticker.rs`, which runs once a second, then at `sources.rs`, then at
 //! `alerts/beat.rs`, which turns a verdict into alerts. `start.rs` puts the parts together.
 
 mod access_log;
 mod alerts;
-mod board;
 mod cache_figures;
 mod cache_watch;
 mod exposition;
@@ -35,22 +34,22 @@ mod own_rules;
 mod pools;
 mod postgres;
 mod process;
-mod pulse;
 mod queues;
 mod redis;
 mod redis_figures;
 mod shedding;
 mod slow_log;
+mod sources;
 mod start;
 mod statements;
 mod telemetry;
 #[cfg(test)]
 mod test_ground;
+mod ticker;
 pub mod trace;
 mod verdict;
 
-pub use alerts::{AlertDesk, Follower, SilenceFailure, Told, Topic};
-pub use board::{Beat, Board, Named, Section, Table, cell};
+pub use alerts::{AlertDispatcher, Follower, SilenceFailure, Told, Topic};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 #[cfg(feature = "otlp")]
@@ -69,6 +68,7 @@ pub use outlook::{CacheRoom, JobsAtOnce, OutlookWatch};
 pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReplica, RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use slow_log::SlowLog;
+pub use sources::{Named, Section, Sources, Table, Tick, cell};
 pub use start::{Watched, registry};
 pub(crate) use statements::Statement;
 pub use statements::set_request_trace;

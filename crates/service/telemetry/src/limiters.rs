@@ -8,7 +8,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use tidegate_ratelimit::LimiterStats;
 
-use super::Board;
+use super::Sources;
 use super::exposition::Family;
 
 /// Name of a limiter, and the source of its counts.
@@ -30,9 +30,9 @@ impl Limiters {
     }
 
     /// Registers their metrics.
-    pub(super) fn hang_up(self: &Arc<Self>, board: &Board) {
+    pub(super) fn register(self: &Arc<Self>, sources: &Sources) {
         let limiters = Arc::clone(self);
-        board.figures(move || Box::new(Figures(limiters.stats())));
+        sources.figures(move || Box::new(Figures(limiters.stats())));
     }
 }
 

@@ -171,7 +171,7 @@ impl Export {
         tasks.spawn(metrics::send(Arc::clone(telemetry), collector, Arc::clone(&outlet), otlp.clone(), stop.clone()));
         tasks.close();
         let counted = Arc::clone(&outlet);
-        telemetry.board().figures(move || Box::new(Figures(Arc::clone(&counted))));
+        telemetry.sources().figures(move || Box::new(Figures(Arc::clone(&counted))));
         Ok(Some(Self { stop, tasks, outlet }))
     }
 

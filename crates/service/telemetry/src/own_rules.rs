@@ -50,9 +50,9 @@ impl OwnRules {
 
     /// Reads the text of `/metrics` periodically until `shutdown`.
     pub(super) async fn run(self: Arc<Self>, text: impl AsyncFn() -> String, shutdown: CancellationToken) {
-        let mut beat = interval_at(Instant::now() + PERIOD, PERIOD);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while shutdown.run_until_cancelled(beat.tick()).await.is_some() {
+        let mut interval = interval_at(Instant::now() + PERIOD, PERIOD);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while shutdown.run_until_cancelled(interval.tick()).await.is_some() {
             self.take(&text().await, Instant::now());
         }
     }

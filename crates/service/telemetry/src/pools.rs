@@ -12,18 +12,18 @@ use tidegate_perfmon::{HealthConfig, Reading, Totals};
 use tidegate_store::{PoolState, WatchedPool};
 
 use super::exposition::Family;
-use super::{Board, Named, Section, Table};
+use super::{Named, Section, Sources, Table};
 
 /// Registers them, and judges the pools by the connections in use and the longest wait.
-pub(super) fn hang_up(pools: Vec<WatchedPool>, board: &Board, limits: HealthConfig) {
+pub(super) fn register(pools: Vec<WatchedPool>, sources: &Sources, limits: HealthConfig) {
     let (judged, counted) = (pools.clone(), pools.clone());
-    board.section(Arc::new(Pools(pools)));
+    sources.section(Arc::new(Pools(pools)));
     let in_use = InUse::default();
-    board.readings(READINGS, move || {
+    sources.readings(READINGS, move || {
         let pools: Vec<_> = judged.iter().map(WatchedPool::state).collect();
         readings(&pools, &in_use.least(&pools), &limits)
     });
-    board.figures(move || Box::new(Figures(counted.iter().map(read).collect())));
+    sources.figures(move || Box::new(Figures(counted.iter().map(read).collect())));
 }
 
 const READINGS: &[Named] = &[Named::warning("pool_wait"), Named::critical("pool_stuck"), Named::warning("pool_in_use")];

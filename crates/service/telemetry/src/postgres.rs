@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::exposition::Family;
-use super::{AlertDesk, Board};
+use super::{AlertDispatcher, Sources};
 
 /// Time between two readings.
 const PERIOD: Duration = Duration::from_secs(15);
@@ -26,9 +26,9 @@ const STALE: Duration = Duration::from_secs(60);
 struct Latest(Mutex<Option<(Instant, ServerState)>>);
 
 impl Latest {
-    fn register(self: &Arc<Self>, board: &Board, alerts: &AlertDesk) {
+    fn register(self: &Arc<Self>, sources: &Sources, alerts: &AlertDispatcher) {
         let (shown, judged) = (Arc::clone(self), Arc::clone(self));
-        board.figures(move || Box::new(ServerFigures(shown.fresh())));
+        sources.figures(move || Box::new(ServerFigures(shown.fresh())));
         alerts.watch_limits(move || judged.fresh().iter().flat_map(measurements).collect());
     }
 
@@ -44,9 +44,14 @@ impl Latest {
 
 /// Registers metrics and alerts of the server, and reads it periodically until `shutdown`. On
 /// SQLite nothing is read, and the metrics have no series.
-pub(super) fn start(watch: Option<ServerWatch>, board: &Board, alerts: &AlertDesk, shutdown: CancellationToken) {
+pub(super) fn start(
+    watch: Option<ServerWatch>,
+    sources: &Sources,
+    alerts: &AlertDispatcher,
+    shutdown: CancellationToken,
+) {
     let latest = Arc::<Latest>::default();
-    latest.register(board, alerts);
+    latest.register(sources, alerts);
     if let Some(watch) = watch {
         tokio::spawn(shutdown.run_until_cancelled_owned(read(watch, latest)));
     }
@@ -140,7 +145,7 @@ mod tests {
             let (store, _) = Store::connect(&settings, cache, CancellationToken::new()).await.unwrap();
             let ground = Ground::with(&[("TIDEGATE_ALERTS_RULES", rules)]).await;
             let latest = Arc::<Latest>::default();
-            latest.register(ground.telemetry.board(), ground.telemetry.alerts());
+            latest.register(ground.telemetry.sources(), ground.telemetry.alerts());
             Self { ground, watch: store.server_watch().unwrap(), store, latest, second: 0 }
         }
 

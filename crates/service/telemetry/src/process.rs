@@ -17,8 +17,8 @@ use tidegate_perfmon::Reading;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::board::{Board, Named, Section};
 use super::exposition::Family;
+use super::sources::{Named, Section, Sources};
 
 /// Above this share of its descriptor limit, a process is about to refuse connections.
 pub(super) const DESCRIPTORS: f64 = 0.8;
@@ -174,14 +174,14 @@ fn memory_limit() -> Option<u64> {
 }
 
 /// Registers the resources of the process, and of the runtime in which this is called.
-pub(super) fn hang_up(board: &Board) {
+pub(super) fn register(sources: &Sources) {
     let runtime = Handle::current();
-    board.section(Arc::new(ProcessSection(runtime.clone())));
-    board.figures(move || {
+    sources.section(Arc::new(ProcessSection(runtime.clone())));
+    sources.figures(move || {
         Box::new(ProcessFigures { process: ProcessReading::take(), runtime: RuntimeReading::of(&runtime) })
     });
     let seen: Mutex<Option<(Instant, Option<Descriptors>)>> = Mutex::new(None);
-    board.readings([Named::warning("open_descriptors")], move || {
+    sources.readings([Named::warning("open_descriptors")], move || {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, descriptors) = match *seen {
             Some(fresh) if fresh.0.elapsed() < SPACING => fresh,

@@ -12,7 +12,7 @@ mod stream;
 pub use rates::Rates;
 pub use runs::{JobWatch, Latency, Percentiles};
 
-pub(super) use asked::hang_up;
+pub(super) use asked::register;
 pub(super) use rates::RateWatch;
 pub(super) use runs::RunTotals;
 pub(super) use stream::run as send_events;

@@ -7,14 +7,14 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use super::Board;
+use super::Sources;
 use super::exposition::Family;
 use super::redis::{RedisReplica, RedisReport, RedisServer, RedisWatch};
 
 /// Registers the metrics of Redis.
-pub(super) fn hang_up(board: &Board, watch: &Arc<RedisWatch>) {
+pub(super) fn register(sources: &Sources, watch: &Arc<RedisWatch>) {
     let watch = Arc::clone(watch);
-    board.figures(move || Box::new(RedisFigures(watch.report())));
+    sources.figures(move || Box::new(RedisFigures(watch.report())));
 }
 
 /// Redis at one moment.

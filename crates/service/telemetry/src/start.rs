@@ -12,19 +12,20 @@ use tidegate_store::{ServerWatch, Store, WatchedPool};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::alerts::AlertDesk;
-use super::board::{Board, Named};
+use super::alerts::AlertDispatcher;
 use super::cache_watch::CacheWatch;
 use super::latest::Latest;
 use super::operations::Operations;
 use super::queues::JobWatch;
 use super::redis::RedisWatch;
 use super::slow_log::SlowLog;
+use super::sources::{Named, Sources};
 use super::statements::Statements;
 use super::telemetry::Telemetry;
 use super::verdict::{CacheCounts, CacheVerdict};
 use super::{
-    access_log, cache_figures, exposition, pools, postgres, process, pulse, queues, redis_figures, shedding, statements,
+    access_log, cache_figures, exposition, pools, postgres, process, queues, redis_figures, shedding, statements,
+    ticker,
 };
 
 /// The parts of a node that telemetry observes.
@@ -57,12 +58,12 @@ impl Telemetry {
         let Watched { registry, slow_log, cache, cache_watch, broker, redis } = watched;
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
         let latest = Arc::new(Latest::new(&registry));
-        let alerts = AlertDesk::new(&settings.alerts, &registry, Arc::clone(&latest));
+        let alerts = AlertDispatcher::new(&settings.alerts, &registry, Arc::clone(&latest));
         let operations = Operations::of(&registry, redis.is_none());
         let telemetry = Arc::new(Self {
             job_watch: Arc::new(JobWatch::new(registry.clone())),
             registry,
-            board: Board::default(),
+            sources: Sources::default(),
             monitor,
             latest,
             alerts,
@@ -78,24 +79,24 @@ impl Telemetry {
             limiters: Arc::default(),
         });
         telemetry.alerts.look_into(telemetry.statements.queries().clone());
-        statements::hang_up(&telemetry.statements, &telemetry.board, settings.health.min_samples);
+        statements::register(&telemetry.statements, &telemetry.sources, settings.health.min_samples);
         telemetry.statements.measure_as(&telemetry.operations, &telemetry.registry);
-        telemetry.board.every_second(move |_| slow_log.write());
+        telemetry.sources.every_second(move |_| slow_log.write());
         if let Some(redis) = &telemetry.redis {
-            redis_figures::hang_up(&telemetry.board, redis);
+            redis_figures::register(&telemetry.sources, redis);
             let watched = Arc::clone(redis);
             telemetry.alerts.watch_limits(move || watched.measurements());
             tokio::spawn(Arc::clone(redis).run(shutdown.clone()));
         }
-        cache_figures::hang_up(&telemetry.board, &telemetry.cache, &telemetry.cache_watch);
-        telemetry.limiters.hang_up(&telemetry.board);
-        queues::hang_up(&telemetry.board, &telemetry.broker, &telemetry.job_watch);
-        process::hang_up(&telemetry.board);
-        telemetry.hang_up(CacheVerdict::new(&settings.health));
-        exposition::recorder::hang_up(&telemetry.board, &telemetry.registry, exposition::facade::bridge());
-        exposition::facade::hang_up(&telemetry.board, exposition::facade::bridge());
+        cache_figures::register(&telemetry.sources, &telemetry.cache, &telemetry.cache_watch);
+        telemetry.limiters.register(&telemetry.sources);
+        queues::register(&telemetry.sources, &telemetry.broker, &telemetry.job_watch);
+        process::register(&telemetry.sources);
+        telemetry.register(CacheVerdict::new(&settings.health));
+        exposition::recorder::register(&telemetry.sources, &telemetry.registry, exposition::facade::bridge());
+        exposition::facade::register(&telemetry.sources, exposition::facade::bridge());
         telemetry.read_own_rules(shutdown.clone());
-        tokio::spawn(pulse::run(Arc::clone(&telemetry), shutdown));
+        tokio::spawn(ticker::run(Arc::clone(&telemetry), shutdown));
         telemetry
     }
 
@@ -114,46 +115,46 @@ impl Telemetry {
     }
 
     /// Registers sections, metrics and readings of the cache and of alerts.
-    fn hang_up(&self, verdict: CacheVerdict) {
+    fn register(&self, verdict: CacheVerdict) {
         let (cache, registry) = (self.cache.clone(), self.registry.clone());
-        self.board.readings([Named::warning("cache_misses")], move || {
+        self.sources.readings([Named::warning("cache_misses")], move || {
             verdict.reading(registry.now(), || CacheCounts::of(&cache.stats())).into_iter().collect()
         });
-        self.board.section(Arc::clone(&self.alerts) as _);
+        self.sources.section(Arc::clone(&self.alerts) as _);
         let alerts = Arc::clone(&self.alerts);
-        self.board.figures(move || Box::new(alerts.figures()));
+        self.sources.figures(move || Box::new(alerts.figures()));
         let alerts = Arc::clone(&self.alerts);
-        self.board.every_second(move |beat| alerts.beat(beat));
+        self.sources.every_second(move |tick| alerts.tick(tick));
     }
 
     /// Registers the connection pools, and judges them by the connections in use.
     pub fn watch_pools(&self, pools: impl Into<Vec<WatchedPool>>, limits: &HealthConfig) {
         let pools = pools.into();
         pools.iter().for_each(|pool| pool.acquired().file_by(&self.registry));
-        pools::hang_up(pools, &self.board, limits.clone());
+        pools::register(pools, &self.sources, limits.clone());
     }
 
     /// Registers metrics and alerts of the connections and replicas of the database server, which
     /// is read until `shutdown`. `None` on SQLite.
     pub fn watch_server(&self, watch: Option<ServerWatch>, shutdown: CancellationToken) {
-        postgres::start(watch, &self.board, &self.alerts, shutdown);
+        postgres::start(watch, &self.sources, &self.alerts, shutdown);
     }
 
     /// Adds the number of shed requests to `/metrics`.
     pub fn watch_shedding(&self, shed: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.board.figures(move || Box::new(shedding::Shed(shed())));
+        self.sources.figures(move || Box::new(shedding::Shed(shed())));
     }
 
     /// Adds the number of lost access log lines to `/metrics`.
     pub fn watch_access_log(&self, dropped: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.board.figures(move || Box::new(access_log::Dropped(dropped())));
+        self.sources.figures(move || Box::new(access_log::Dropped(dropped())));
     }
 
     /// Starts to read the totals of the queues, for [`queue_rates`](Self::queue_rates) and the
     /// alert on recovered jobs, until `shutdown`.
     pub fn follow_queues(&self, shutdown: CancellationToken) {
         let rates = Arc::clone(&self.rates);
-        self.board.readings([Named::warning("jobs_recovered")], move || rates.recovered().into_iter().collect());
+        self.sources.readings([Named::warning("jobs_recovered")], move || rates.recovered().into_iter().collect());
         let rates = Arc::clone(&self.rates);
         self.alerts.watch_limits(move || rates.measurements());
         let rates = Arc::clone(&self.rates);

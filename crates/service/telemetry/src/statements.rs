@@ -28,7 +28,7 @@ use self::request::Request;
 pub use self::request::set_request_trace;
 use self::section::SlowQueriesSection;
 use self::slow_log::{Line, SlowLog};
-use super::{Board, Named, Operations};
+use super::{Named, Operations, Sources};
 
 /// The statistics of this process: several nodes in it share a subscriber, and so these.
 static OF_PROCESS: OnceLock<Arc<Statements>> = OnceLock::new();
@@ -131,10 +131,10 @@ impl Statements {
 }
 
 /// Registers section, readings and metrics, and logs the slow statements each second.
-pub(super) fn hang_up(statements: &Arc<Statements>, board: &Board, min_samples: u64) {
-    board.section(Arc::new(SlowQueriesSection(statements.queries.clone())));
+pub(super) fn register(statements: &Arc<Statements>, sources: &Sources, min_samples: u64) {
+    sources.section(Arc::new(SlowQueriesSection(statements.queries.clone())));
     let (judged, counted, logged) = (statements.queries.clone(), Arc::clone(statements), Arc::clone(statements));
-    board.readings([Named::warning("slow_statements")], move || judged.readings(min_samples));
-    board.figures(move || Box::new(counted.figures()));
-    board.every_second(move |_| logged.log_slow());
+    sources.readings([Named::warning("slow_statements")], move || judged.readings(min_samples));
+    sources.figures(move || Box::new(counted.figures()));
+    sources.every_second(move |_| logged.log_slow());
 }

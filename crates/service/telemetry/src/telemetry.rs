@@ -7,25 +7,25 @@ use tidegate_perfmon::{HealthMonitor, HealthReport, OperationSnapshot, Registry}
 use tidegate_queue::{Broker, QueueCounts};
 use tidegate_ratelimit::LimiterStats;
 
-use super::alerts::AlertDesk;
-use super::board::Board;
+use super::alerts::AlertDispatcher;
 use super::cache_watch::CacheWatch;
 use super::latest::Latest;
 use super::limiters::Limiters;
 use super::operations::Operations;
-use super::pulse::Asked;
 use super::queues::{JobWatch, RateWatch, Rates};
 use super::redis::{RedisReport, RedisWatch};
 use super::slow_log::SlowLog;
+use super::sources::Sources;
 use super::statements::Statements;
+use super::ticker::Asked;
 
 /// The metrics of one process, and the health report on them.
 pub struct Telemetry {
     pub(super) registry: Registry,
-    pub(super) board: Board,
+    pub(super) sources: Sources,
     pub(super) monitor: Mutex<HealthMonitor>,
     pub(super) latest: Arc<Latest>,
-    pub(super) alerts: Arc<AlertDesk>,
+    pub(super) alerts: Arc<AlertDispatcher>,
     pub(super) asked: Mutex<Option<Asked>>,
     pub(super) cache: TieredCache,
     pub(super) cache_watch: Arc<CacheWatch>,
@@ -46,8 +46,8 @@ impl std::fmt::Debug for Telemetry {
 }
 
 impl Telemetry {
-    /// The alert desk.
-    pub fn alerts(&self) -> &Arc<AlertDesk> {
+    /// The alert dispatcher.
+    pub fn alerts(&self) -> &Arc<AlertDispatcher> {
         &self.alerts
     }
 
@@ -57,8 +57,8 @@ impl Telemetry {
     }
 
     /// The registry of sections, metrics, readings and listeners of the node's parts.
-    pub fn board(&self) -> &Board {
-        &self.board
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// Logs the slow statements and operations that were not logged yet.

@@ -13,7 +13,7 @@ use tidegate_queue::{SqliteBroker, SqliteOptions};
 use tidegate_settings::test_ground::check_with;
 use tokio_util::sync::CancellationToken;
 
-use super::{Beat, CacheWatch, Section, Telemetry, Watched};
+use super::{CacheWatch, Section, Telemetry, Tick, Watched};
 
 pub(super) struct Ground {
     pub(super) telemetry: Arc<Telemetry>,
@@ -53,8 +53,8 @@ impl Ground {
         for second in seconds {
             let health = HealthMonitor::new(&HealthConfig::default()).evaluate([]);
             let now = Duration::from_secs(second);
-            let beat = Beat { now, unix_ms: unix_ms(), registry: self.telemetry.registry(), health: &health };
-            self.telemetry.alerts().beat(&beat);
+            let tick = Tick { now, unix_ms: unix_ms(), registry: self.telemetry.registry(), health: &health };
+            self.telemetry.alerts().tick(&tick);
         }
     }
 

@@ -21,22 +21,22 @@ use crate::dashboard_session;
 use crate::limits;
 use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
-use tidegate_server::around::Behind;
+use tidegate_server::fn_layer::Inner;
 
 /// Layer of routes that require a token.
 ///
 /// # Errors
 ///
 /// 401, 403, or 429 after too many unknown tokens.
-pub fn layer<S: Behind>(
+pub fn layer<S: Inner>(
     (app, need): (App, Need),
     request: Request,
-    behind: &mut S,
+    inner: &mut S,
 ) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
-    let behind = behind.clone();
+    let inner = inner.clone();
     async move {
         admit(&app, need, request.extensions(), request.headers()).await?;
-        Ok(behind.answer(request).await)
+        Ok(inner.answer(request).await)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::peer::is_direct_loopback;
 use crate::problem::Problem;
 use crate::sessions;
 use crate::timeout;
-use tidegate_server::around::Behind;
+use tidegate_server::fn_layer::Inner;
 
 const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 
@@ -56,20 +56,20 @@ impl FromRequestParts<App> for Caller {
 }
 
 /// Layer of the application routes: finds the tenant and charges its quota.
-pub fn layer<S: Behind>(
+pub fn layer<S: Inner>(
     app: App,
     request: Request,
-    behind: &mut S,
+    inner: &mut S,
 ) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
-    serve(app, request, behind.clone())
+    serve(app, request, inner.clone())
 }
 
-async fn serve(app: App, mut request: Request, behind: impl Behind) -> Result<Response, Problem> {
+async fn serve(app: App, mut request: Request, inner: impl Inner) -> Result<Response, Problem> {
     // Bounded here, because a whole upload has no timeout.
     let admitted =
         timeout::bounded(&app, admit(&app, request.method(), request.headers(), request.extensions())).await??;
     request.extensions_mut().insert(admitted.caller.clone());
-    let mut response = behind.answer(request).await;
+    let mut response = inner.answer(request).await;
     admitted.announce(&app, response.headers_mut());
     response.extensions_mut().insert(Asked(admitted.caller.tenant.id.clone()));
     Ok(response)

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::cookie;
 use crate::peer::{NoPeer, Target, peer};
 use crate::problem::Problem;
-use tidegate_server::around::{Behind, answered};
+use tidegate_server::fn_layer::{Inner, answered};
 
 /// The key under which a client's requests are counted: its address, an IPv6 one by its prefix.
 #[derive(Debug, Clone)]
@@ -24,12 +24,12 @@ pub struct ClientKey(pub String);
 /// # Errors
 ///
 /// 400.
-pub fn layer<S: Behind>(
+pub fn layer<S: Inner>(
     app: App,
     mut request: Request,
-    behind: &mut S,
+    inner: &mut S,
 ) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
-    let begun = look(app, &mut request).map(|()| answered(behind.call(request)));
+    let begun = look(app, &mut request).map(|()| answered(inner.call(request)));
     async move { Ok(begun?.await) }
 }
 

@@ -6,11 +6,11 @@ use axum::response::Response;
 
 use crate::app::App;
 use crate::problem::Problem;
-use tidegate_server::around::{Behind, answered};
+use tidegate_server::fn_layer::{Inner, answered};
 
 /// Passes the request on, and checks the [`Problem`] of its response.
-pub fn layer<S: Behind>(app: App, request: Request, behind: &mut S) -> impl Future<Output = Response> + Send + use<S> {
-    let answer = answered(behind.call(request));
+pub fn layer<S: Inner>(app: App, request: Request, inner: &mut S) -> impl Future<Output = Response> + Send + use<S> {
+    let answer = answered(inner.call(request));
     async move {
         let response = answer.await;
         if response.status() == StatusCode::SERVICE_UNAVAILABLE

@@ -6,9 +6,9 @@
 mod adjusting;
 mod anomalies;
 mod build;
-mod door;
 mod enforce;
 mod front;
+mod guarded;
 mod keys;
 mod named;
 mod quotas;

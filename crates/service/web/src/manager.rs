@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::caller;
 use crate::path::Path;
 use crate::problem::Problem;
-use tidegate_server::around::Behind;
+use tidegate_server::fn_layer::Inner;
 
 /// The manager of the tenant in the path. Only routes behind [`layer`] have one.
 #[derive(Debug, Clone)]
@@ -71,15 +71,15 @@ impl FromRequestParts<App> for Manager {
 ///
 /// The credential decides, as for `GET` of the tenant itself. Another tenant is reported as not
 /// found.
-pub fn layer<S: Behind>(
+pub fn layer<S: Inner>(
     app: App,
     request: Request,
-    behind: &mut S,
+    inner: &mut S,
 ) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
-    serve(app, request, behind.clone())
+    serve(app, request, inner.clone())
 }
 
-async fn serve(app: App, request: Request, behind: impl Behind) -> Result<Response, Problem> {
+async fn serve(app: App, request: Request, inner: impl Inner) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let Path(Named { id }) = Path::from_request_parts(&mut parts, &app).await?;
     let missing = || Problem::not_found(format!("there is no tenant `{id}`"));
@@ -90,7 +90,7 @@ async fn serve(app: App, request: Request, behind: impl Behind) -> Result<Respon
         let answer = if tenant.id.as_str() == id {
             let user = admitted.caller.session.as_ref().map(|session| session.user);
             parts.extensions.insert(Manager { tenant, user });
-            Ok(behind.answer(Request::from_parts(parts, body)).await)
+            Ok(inner.answer(Request::from_parts(parts, body)).await)
         } else {
             Err(missing())
         };
@@ -108,5 +108,5 @@ async fn serve(app: App, request: Request, behind: impl Behind) -> Result<Respon
     let named: TenantId = id.parse().map_err(|_| missing())?;
     let tenant = app.tenants().get(&named).await?.ok_or_else(missing)?;
     parts.extensions.insert(Manager { tenant, user: None });
-    Ok(behind.answer(Request::from_parts(parts, body)).await)
+    Ok(inner.answer(Request::from_parts(parts, body)).await)
 }

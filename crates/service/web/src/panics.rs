@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use crate::problem::Problem;
-use tidegate_server::around::{Behind, answered};
+use tidegate_server::fn_layer::{Inner, answered};
 
 /// Layer that also responds if the code that builds the response panics.
-pub fn layer<S: Behind>((): (), request: Request, behind: &mut S) -> impl Future<Output = Response> + Send + use<S> {
+pub fn layer<S: Inner>((): (), request: Request, inner: &mut S) -> impl Future<Output = Response> + Send + use<S> {
     // Requests share locks, and every holder copes with a lock that a panic has poisoned.
-    let begun = catch_unwind(AssertUnwindSafe(|| answered(behind.call(request))));
+    let begun = catch_unwind(AssertUnwindSafe(|| answered(inner.call(request))));
     async move {
         let answer = match begun {
             Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
@@ -33,7 +33,7 @@ mod tests {
 
     use super::*;
     use crate::request_id;
-    use tidegate_server::around::around;
+    use tidegate_server::fn_layer::fn_layer;
 
     async fn panics() -> &'static str {
         panic!("a secret")
@@ -52,7 +52,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_500_and_the_connection_lives() {
         let router = Router::new().route("/panics", get(panics)).route("/answers", get(|| async { "fine" }));
-        let router = router.layer(around((), layer)).layer(around((), request_id::layer));
+        let router = router.layer(fn_layer((), layer)).layer(fn_layer((), request_id::layer));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });

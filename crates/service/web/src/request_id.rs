@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_perfmon::{TraceContext, UNMATCHED, mask};
 use tidegate_telemetry::set_request_trace;
 use tidegate_telemetry::trace::{self, REQUEST_TARGET};
@@ -15,7 +15,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::problem::{AsPage, Problem};
-use tidegate_server::around::{Behind, answered};
+use tidegate_server::fn_layer::{Inner, answered};
 
 /// The header that carries the id of a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,11 +28,7 @@ const LONGEST_PATH: usize = 256;
 /// Sets `X-Request-Id` on the response, and writes the body of a [`Problem`].
 ///
 /// Inner layers find the id in the request's own header, whatever the client sent in it.
-pub fn layer<S: Behind>(
-    (): (),
-    mut request: Request,
-    behind: &mut S,
-) -> impl Future<Output = Response> + Send + use<S> {
+pub fn layer<S: Inner>((): (), mut request: Request, inner: &mut S) -> impl Future<Output = Response> + Send + use<S> {
     let header = id_of(&request);
     request.headers_mut().insert(X_REQUEST_ID, header.clone());
     let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -53,7 +49,7 @@ pub fn layer<S: Behind>(
     let context = trace::begin_request(&span, request.headers(), &method, route);
     set_request_trace(&span, context);
     request.extensions_mut().insert(context);
-    let answer = span.in_scope(|| answered(behind.call(request))).instrument(span.clone());
+    let answer = span.in_scope(|| answered(inner.call(request))).instrument(span.clone());
     async move {
         let mut response = answer.await;
         trace::end_request(&span, response.status());
@@ -105,7 +101,7 @@ fn id_of(request: &Request) -> HeaderValue {
 }
 
 /// While a store is unavailable, each request would log a line.
-static NOT_SERVED: Seldom = Seldom::new(Duration::from_secs(1));
+static NOT_SERVED: LogThrottle = LogThrottle::new(Duration::from_secs(1));
 
 /// The event has the fields itself, because the span exists only at level debug. The path has no
 /// query, which may contain secrets. Both are masked, because they may still contain an address.

@@ -25,7 +25,7 @@ use self::places::Places;
 use crate::access;
 use crate::app::App;
 use crate::problem::Problem;
-use tidegate_server::around::{Behind, answered};
+use tidegate_server::fn_layer::{Inner, answered};
 
 /// Permits of short requests become free soon.
 const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -36,12 +36,12 @@ const TRY_AGAIN_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// # Errors
 ///
 /// 503.
-pub fn layer<S: Behind>(
+pub fn layer<S: Inner>(
     app: App,
     request: Request,
-    behind: &mut S,
+    inner: &mut S,
 ) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
-    let begun = admit(app, request).map(|(seat, request)| (seat, answered(behind.call(request))));
+    let begun = admit(app, request).map(|(seat, request)| (seat, answered(inner.call(request))));
     async move {
         let (seat, answer) = begun?;
         let answer = answer.await;

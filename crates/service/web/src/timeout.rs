@@ -15,7 +15,7 @@ use futures_util::stream::{Stream, StreamExt};
 
 use crate::app::App;
 use crate::problem::Problem;
-use tidegate_server::around::{Behind, answered};
+use tidegate_server::fn_layer::{Inner, answered};
 
 /// A running commit completes, even if its caller has given up.
 const OUTCOME_UNKNOWN: &str = "; it may have made changes: check before you send it again";
@@ -26,10 +26,10 @@ const OUTCOME_UNKNOWN: &str = "; it may have made changes: check before you send
 /// # Errors
 ///
 /// 503 or 408.
-pub fn layer<S: Behind>(
+pub fn layer<S: Inner>(
     app: App,
     mut request: Request,
-    behind: &mut S,
+    inner: &mut S,
 ) -> impl Future<Output = Result<Response, Problem>> + Send + use<S> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let outcome = if is_read { "" } else { OUTCOME_UNKNOWN };
@@ -40,7 +40,7 @@ pub fn layer<S: Behind>(
         *request.body_mut() = watched(body);
         is_awaited
     });
-    let work = answered(behind.call(request));
+    let work = answered(inner.call(request));
     async move {
         // Kept here, because a dropped route no longer waits for its body.
         let mut work = pin!(work);

@@ -16,7 +16,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::Predicate;
 use tower_layer::Layer;
 
-use tidegate_server::around::{Behind, answered};
+use tidegate_server::fn_layer::{Inner, answered};
 
 /// Browsers must not run or frame any response of this API. A page sets its own policy.
 const NOTHING_RUNS: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -72,13 +72,13 @@ fn is_text(headers: &HeaderMap) -> bool {
 }
 
 /// Layer that completes a response.
-pub fn layer<S: Behind>(
+pub fn layer<S: Inner>(
     compression: Worthwhile,
     request: Request,
-    behind: &mut S,
+    inner: &mut S,
 ) -> impl Future<Output = Response> + Send + use<S> {
     let accepted: Vec<_> = request.headers().get_all(header::ACCEPT_ENCODING).iter().cloned().collect();
-    let answer = answered(behind.call(request));
+    let answer = answered(inner.call(request));
     async move {
         let mut response = answer.await;
         // Without an encoding, the body would only be wrapped.

@@ -46,7 +46,7 @@ fn compare_common(common: &Common, page: &[Row<'_>]) -> Vec<String> {
     differences
 }
 
-/// One row for circles and conditions, and their layers from the outermost.
+/// One row for audiences and conditions, and their layers from the outermost.
 fn compare_single(single: &Single, page: &[Row<'_>]) -> Vec<String> {
     let said: Single = page
         .iter()
@@ -56,10 +56,10 @@ fn compare_single(single: &Single, page: &[Row<'_>]) -> Vec<String> {
         })
         .collect();
     let mut differences = Vec::new();
-    // Circles with the same layers may share a row.
-    let all = |circles: &Single| -> Vec<(String, Vec<String>)> {
+    // Audiences with the same layers may share a row.
+    let all = |audiences: &Single| -> Vec<(String, Vec<String>)> {
         let mut pairs = Vec::new();
-        for (names, layers) in circles {
+        for (names, layers) in audiences {
             let is_condition = |name: &&String| *name == "is_unhurried";
             let suffix = if names.iter().any(|name| is_condition(&name)) { " if `is_unhurried`" } else { "" };
             for name in names.iter().filter(|name| !is_condition(name)) {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn each_circle_has_its_layers_on_the_page() {
+    fn each_audience_has_its_layers_on_the_page() {
         let single = [
             (&["Public"][..], &["timeout"][..]),
             (&["Tenant"], &["caller", "timeout"]),

@@ -31,7 +31,7 @@ pub(super) fn common(text: &str) -> Result<Common, String> {
     Ok(Common { of_all: named(of_all)?, within: named(within)? })
 }
 
-/// The layers of single routes, under the names of the circles and conditions that get them.
+/// The layers of single routes, under the names of the audiences and conditions that get them.
 pub(super) type Single = BTreeMap<BTreeSet<String>, Vec<String>>;
 
 /// Reads the arms of the `match` in `fn guarded`.
@@ -55,7 +55,7 @@ pub(super) fn single(text: &str) -> Result<Single, String> {
         let is_block = answer.first().is_some_and(|token| group(token, Delimiter::Brace).is_some());
         let end = answer.iter().position(|token| is_mark(token, ',')).unwrap_or(answer.len());
         let end = if is_block { 1 } else { end };
-        let names = words(pattern).into_iter().filter(|word| !["Circle", "if", "operation"].contains(&word.as_str()));
+        let names = words(pattern).into_iter().filter(|word| !["Audience", "if", "operation"].contains(&word.as_str()));
         found.insert(names.collect(), layers_in(&answer[..end], &helpers)?);
         // The comma stays, and is no word of the next pattern.
         rest = &answer[end..];
@@ -116,7 +116,7 @@ fn layers_in(tokens: &[TokenTree], helpers: &BTreeMap<String, Vec<String>>) -> R
 fn name_of(layer: &[TokenTree], inside: &[TokenTree]) -> Result<String, String> {
     let text = text_of(layer);
     let unknown = || format!("it is not known which layer `{text}` is");
-    if let Some(function) = text.strip_prefix("around(").and_then(|rest| rest.rsplit(',').next()) {
+    if let Some(function) = text.strip_prefix("fn_layer(").and_then(|rest| rest.rsplit(',').next()) {
         // `client::layer)`
         return function.split("::").next().map(str::to_owned).filter(|_| function.contains("::")).ok_or_else(unknown);
     }

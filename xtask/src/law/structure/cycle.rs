@@ -1,4 +1,4 @@
-//! Files that import one another in a circle.
+//! Files that import one another in a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn four_in_a_circle_are_too_many() {
+    fn four_in_a_cycle_are_too_many() {
         let three = imports(&[("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("e", "a")]);
         assert_eq!(judge("crates/x", &three), None);
         let four = imports(&[("a", "b"), ("b", "c"), ("c", "d"), ("d", "a"), ("e", "a"), ("d", "f")]);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn no_circle_is_none() {
+    fn no_cycle_is_none() {
         assert_eq!(judge("crates/x", &imports(&[("a", "b"), ("b", "c"), ("a", "c"), ("c", "d"), ("b", "d")])), None);
     }
 }

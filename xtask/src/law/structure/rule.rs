@@ -15,7 +15,7 @@ pub(super) enum Rule {
     CommentWidth,
 }
 
-/// Most modules that may import one another in a circle.
+/// Most modules that may import one another in a cycle.
 pub(super) const MAX_CYCLE: usize = 3;
 
 /// Most lines of non-test source of a crate, in thousands.

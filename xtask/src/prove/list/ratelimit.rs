@@ -28,11 +28,11 @@ pub(super) const PROOFS: &[Proof] = &[
         "flood::random_keys_take_no_more_memory_than_the_cap",
     ),
     proof(
-        "front-door",
+        "sketch-limiter",
         "1,000,000 addresses and one at 5,000/s: that one blocked within 1 s for 10 s, 99.9 % of the others served, in fixed memory",
         "tidegate-ratelimit",
         "front",
-        "front_door::one_among_a_million_is_blocked_and_the_others_are_served",
+        "sketch_limiter::one_among_a_million_is_blocked_and_the_others_are_served",
     ),
     proof(
         "adaptive-capacity",

@@ -6,7 +6,7 @@ use super::{keys, purge, show, warm_up};
 use crate::openapi::schema::{
     anything, between, count, flag, list, list_of, map, named, number, object, one_of, open, or_null, page, text, told,
 };
-use crate::openapi::{Circle, Routes, delete, get, post};
+use crate::openapi::{Audience, Routes, delete, get, post};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let warm_up = object([
@@ -24,12 +24,12 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes
         .schema("WarmUp", warm_up)
         .add(
-            get("showCache", "/api/cache", Circle::Reader, "The figures of the cache, by tier and by class")
+            get("showCache", "/api/cache", Audience::Reader, "The figures of the cache, by tier and by class")
                 .ok(report()),
             show,
         )
         .add(
-            post("warmUpCache", "/api/cache", Circle::Admin, "Begins to load the hottest keys")
+            post("warmUpCache", "/api/cache", Audience::Admin, "Begins to load the hottest keys")
                 .needs("action", one_of(&["warmup"]), "warmup")
                 .optional_body(
                     object([("type?", or_null(class.clone())), ("limit?", or_null(between(1, 100_000)))]),
@@ -43,7 +43,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             delete(
                 "purgeCache",
                 "/api/cache",
-                Circle::Admin,
+                Audience::Admin,
                 "Removes the selected entries from the caches of all nodes",
             )
             .body(
@@ -63,7 +63,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             get(
                 "listCacheKeys",
                 "/api/cache/keys",
-                Circle::Admin,
+                Audience::Admin,
                 "Keys that this process holds in memory, never their values",
             )
             .query("key", text(), "A single key. No other field may be present.")

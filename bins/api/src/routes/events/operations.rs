@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Stop, follow};
 use crate::openapi::schema::{pattern, text, told};
-use crate::openapi::{Circle, Routes, get};
+use crate::openapi::{Audience, Routes, get};
 
 fn topics() -> Value {
     let names = Topic::ALL.map(Topic::name).join("|");
@@ -18,7 +18,7 @@ fn topics() -> Value {
 pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes {
     let stream = told(text(), "Events `alert`, `health`, `queue`, `job` and `gap`; for an hour at most.");
     routes.add(
-        get("followEvents", "/api/events", Circle::Reader, "Events of the service, as server-sent events")
+        get("followEvents", "/api/events", Audience::Reader, "Events of the service, as server-sent events")
             .query("topics", topics(), "Topics, separated by commas; without it, all but `queues` and `jobs`.")
             .header(
                 "Last-Event-ID",

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{create, show};
 use crate::openapi::derived::of_response;
 use crate::openapi::schema::{object, one_of, text};
-use crate::openapi::{Circle, Routes, get, post};
+use crate::openapi::{Audience, Routes, get, post};
 use crate::routes::file_runs;
 use tidegate_web::answer::Accepted;
 
@@ -15,7 +15,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             post(
                 "exportSchedules",
                 "/api/schedules/export",
-                Circle::Tenant,
+                Audience::Tenant,
                 "Starts a job that exports all schedules into a file",
             )
             .repeatable("The same request, sent again, answers with the same export.")
@@ -27,7 +27,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             get(
                 "showExport",
                 "/api/schedules/export/{id}",
-                Circle::Tenant,
+                Audience::Tenant,
                 "The progress of an export, and the location of its file",
             )
             .part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")

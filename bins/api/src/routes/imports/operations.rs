@@ -4,7 +4,7 @@ use super::view::ImportView;
 use super::{create, rejects, show};
 use crate::openapi::derived::of_response;
 use crate::openapi::schema::text;
-use crate::openapi::{Circle, Operation, Routes, get, post};
+use crate::openapi::{Audience, Operation, Routes, get, post};
 use tidegate_web::answer::Accepted;
 
 const CSV: &str = "title,starts_at,ends_at,recurrence,attendees\n\
@@ -19,7 +19,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             post(
                 "importSchedules",
                 "/api/schedules/import",
-                Circle::Tenant,
+                Audience::Tenant,
                 "Uploads a file of schedules, which a job imports",
             )
             .repeatable("The same request, sent again, answers with the same import; its file is not read.")
@@ -32,7 +32,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             of_one(get(
                 "showImport",
                 "/api/schedules/import/{id}",
-                Circle::Tenant,
+                Audience::Tenant,
                 "The progress of an import, and its result",
             ))
             .ok(of_response::<ImportView>()),
@@ -42,7 +42,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             of_one(get(
                 "listRejects",
                 "/api/schedules/import/{id}/rejects",
-                Circle::Tenant,
+                Audience::Tenant,
                 "All rejected lines of an import, as a file",
             ))
             .answers_as(200, &[("text/csv", text())]),

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{follow, list};
 use crate::openapi::schema::{anything, between, count, list as many, object, or_null, text, time, told};
-use crate::openapi::{Circle, Routes, get};
+use crate::openapi::{Audience, Routes, get};
 use crate::routes::events::Stop;
 
 pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes {
@@ -24,7 +24,7 @@ pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes 
             get(
                 "listNotifications",
                 "/api/notifications",
-                Circle::Tenant,
+                Audience::Tenant,
                 "The notifications of the tenant, oldest first",
             )
             .query("after", count(), "Only those after this `seq`.")
@@ -36,7 +36,7 @@ pub(in crate::routes) fn add(routes: Routes, stop: CancellationToken) -> Routes 
             get(
                 "followNotifications",
                 "/api/notifications/events",
-                Circle::Tenant,
+                Audience::Tenant,
                 "The notifications as server-sent events",
             )
             .query("after", count(), "Begins after this `seq`.")

@@ -6,7 +6,7 @@ use super::{actions, show, silences};
 use crate::openapi::schema::{
     anything, between, count, flag, list, map, named, number, object, one_of, open, or_null, text, text_of, told,
 };
-use crate::openapi::{Circle, Routes, delete, get, post};
+use crate::openapi::{Audience, Routes, delete, get, post};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let what = "One part of it, such as `health`, `overall`, `in-flight`, `slow-apis`, `endpoints`, `operations`, `slow-operations`, \
@@ -14,7 +14,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes
         .schema("Silence", silence())
         .add(
-            get("showPerformance", "/api/performance", Circle::Reader, "The latency of the routes, and the health verdict")
+            get("showPerformance", "/api/performance", Audience::Reader, "The latency of the routes, and the health verdict")
                 .query("type", text(), what)
                 .query("window", one_of(&["1m", "5m", "1h", "24h"]), "The window of the figures; `5m` by default.")
                 .query(
@@ -34,7 +34,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             show,
         )
         .add(
-            post("silenceAlert", "/api/performance/silences", Circle::Admin, "Silences an alert for a while")
+            post("silenceAlert", "/api/performance/silences", Audience::Admin, "Silences an alert for a while")
                 .body(
                     object([
                         ("rule", text()),
@@ -48,7 +48,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             silences::add,
         )
         .add(
-            delete("liftSilence", "/api/performance/silences", Circle::Admin, "Ends a silence before its time")
+            delete("liftSilence", "/api/performance/silences", Audience::Admin, "Ends a silence before its time")
                 .needs("rule", text(), "p99")
                 .query("subject", text(), "The same subject as when it was silenced.")
                 .ok(object([("lifted", text())]))
@@ -56,13 +56,13 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             silences::lift,
         )
         .add(
-            post("switchActions", "/api/performance/actions", Circle::Admin, "Switches changes from advice on or off, on this instance")
+            post("switchActions", "/api/performance/actions", Audience::Admin, "Switches changes from advice on or off, on this instance")
                 .body(object([("enabled", flag())]), json!({"enabled": false}))
                 .ok(object([("enabled", flag())])),
             actions::switch,
         )
         .add(
-            post("revertAction", "/api/performance/actions/{id}/revert", Circle::Admin, "Reverts a change")
+            post("revertAction", "/api/performance/actions/{id}/revert", Audience::Admin, "Reverts a change")
                 .part("id", count(), 1)
                 .ok(open(object([
                     ("id", count()),

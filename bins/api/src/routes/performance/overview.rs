@@ -30,7 +30,7 @@ pub(super) fn show(app: &App, asked: &Asked, sections: &Sections) -> Result<Resp
         "totals": registry.totals().iter().map(total).collect::<Vec<_>>(),
         "slow_apis": registry.slow_calls(asked.limit),
         "redis": telemetry.redis(),
-        "sections": telemetry.board().sections().iter().map(|section| {
+        "sections": telemetry.sources().sections().iter().map(|section| {
             (section.name().to_owned(), section.json(asked.limit))
         }).collect::<serde_json::Map<_, _>>(),
     }))

@@ -16,7 +16,7 @@ pub(super) struct Sections(Vec<Arc<dyn Section>>);
 impl Sections {
     pub(super) fn of(app: &App, asked: &Asked) -> Self {
         let mut all = builtin::sections(&app.node().telemetry, asked);
-        all.extend(app.node().telemetry.board().sections());
+        all.extend(app.node().telemetry.sources().sections());
         Self(all)
     }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{replace, show};
 use crate::openapi::schema::{anything, map, uuid};
-use crate::openapi::{Circle, Operation, Routes, get, put};
+use crate::openapi::{Audience, Operation, Routes, get, put};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     const PATH: &str = "/api/preferences/{user}";
@@ -12,7 +12,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let preferences = || map(anything());
     routes
         .add(
-            of_user(get("showPreferences", PATH, Circle::Tenant, "The preferences of a user"))
+            of_user(get("showPreferences", PATH, Audience::Tenant, "The preferences of a user"))
                 .revalidates()
                 .ok(preferences()),
             show,
@@ -21,7 +21,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             of_user(put(
                 "replacePreferences",
                 PATH,
-                Circle::Tenant,
+                Audience::Tenant,
                 "Replaces the preferences of a user, up to 64 KiB",
             ))
             .body(preferences(), json!({"theme": "dark"}))

@@ -10,7 +10,7 @@ use crate::openapi::derived::{of_request, of_response};
 use crate::openapi::schema::{
     any_of, between, count, list, named, number, object, one_of, or_null, tenant_id, text, time, told,
 };
-use crate::openapi::{Circle, Operation, Routes, delete, get, post};
+use crate::openapi::{Audience, Operation, Routes, delete, get, post};
 use tidegate_web::access::CHECK_PATH;
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
@@ -20,12 +20,12 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         .schema("OwnLimits", own_limits())
         .schema("Decision", of_response::<Answer>())
         .add(
-            get("showLimiters", "/api/rate-limit", Circle::Reader, "Each limiter with its decisions")
+            get("showLimiters", "/api/rate-limit", Audience::Reader, "Each limiter with its decisions")
                 .ok(object([("limiters", list(limiter())), ("flagged", list(flagged()))])),
             show,
         )
         .add(
-            post("changeLimits", "/api/rate-limit", Circle::Admin, "Changes a tenant's plan, or a limiter's quota")
+            post("changeLimits", "/api/rate-limit", Audience::Admin, "Changes a tenant's plan, or a limiter's quota")
                 .body(changes(), json!({"tenant_id": "acme", "tier": "enterprise"}))
                 .ok(json!({"anyOf": [
                     object([
@@ -44,7 +44,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             of_key(delete(
                 "resetKey",
                 "/api/rate-limit",
-                Circle::Admin,
+                Audience::Admin,
                 "Forgets what a key has used, its block and its strikes. On Redis, another process may repeat a refusal that it \
                  remembers for up to a second",
             ))
@@ -55,7 +55,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             post(
                 "blockKey",
                 "/api/rate-limit/block",
-                Circle::Admin,
+                Audience::Admin,
                 "Blocks a key for a time, on every node",
             )
             .body(of_request::<NewBlock>(), json!({"limiter": "api", "key": "203.0.113.7", "seconds": 60}))
@@ -67,14 +67,14 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             of_key(delete(
                 "unblockKey",
                 "/api/rate-limit/block",
-                Circle::Admin,
+                Audience::Admin,
                 "Ends a key's block and forgets its violations",
             ))
             .ok(of_response::<Unblocked>()),
             unblock,
         )
         .add(
-            post("checkLimit", CHECK_PATH, Circle::Service, "Decides about a request of a key, with or without a charge")
+            post("checkLimit", CHECK_PATH, Audience::Service, "Decides about a request of a key, with or without a charge")
                 .body(of_request::<Question>(), json!({"limiter": "api", "key": "user-7"}))
                 .ok(named("Decision"))
                 .fails(404, "There is no such limiter or tenant."),
@@ -84,7 +84,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             get(
                 "showUsage",
                 "/api/rate-limit/tenants/{id}",
-                Circle::Reader,
+                Audience::Reader,
                 "The current plan of a tenant, and its usage",
             )
             .part("id", text(), "acme")

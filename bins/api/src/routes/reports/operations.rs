@@ -6,7 +6,7 @@ use tidegate_domain::report::{LONGEST_DAYS, ReportKind};
 use super::{create, show};
 use crate::openapi::derived::of_response;
 use crate::openapi::schema::{object, one_of, text, told};
-use crate::openapi::{Circle, Routes, get, post};
+use crate::openapi::{Audience, Routes, get, post};
 use crate::routes::file_runs;
 use tidegate_web::answer::Accepted;
 
@@ -23,7 +23,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             post(
                 "makeReport",
                 "/api/reports",
-                Circle::Tenant,
+                Audience::Tenant,
                 "Starts a job that creates a report, as a page and as a table",
             )
             .repeatable("The same request, sent again, answers with the same report.")
@@ -35,7 +35,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             get(
                 "showReport",
                 "/api/reports/{id}",
-                Circle::Tenant,
+                Audience::Tenant,
                 "The progress of a report, and the locations of its files",
             )
             .part("id", text(), "018f3c1e-7a4b-7c5d-8e9f-0123456789ab")

@@ -7,7 +7,7 @@ use tidegate_store::Schedule;
 use super::{create, delete as remove, list, replace, show};
 use crate::openapi::derived::{of_request, of_response};
 use crate::openapi::schema::{named, page, uuid};
-use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
+use crate::openapi::{Audience, Operation, Routes, delete, get, post, put};
 
 /// An id that exists only if a test created it.
 const SOME_ID: &str = "018f3c1e-7a4b-7c5d-8e9f-0123456789ab";
@@ -19,27 +19,30 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         .schema("Schedule", of_response::<Schedule>())
         .schema("NewSchedule", of_request::<RawSchedule>())
         .add(
-            get("listSchedules", "/api/schedules", Circle::Tenant, "The tenant's schedules, by start")
+            get("listSchedules", "/api/schedules", Audience::Tenant, "The tenant's schedules, by start")
                 .paged(200)
                 .revalidates()
                 .ok(page(named("Schedule"))),
             list,
         )
         .add(
-            post("createSchedule", "/api/schedules", Circle::Tenant, "Creates a schedule")
+            post("createSchedule", "/api/schedules", Audience::Tenant, "Creates a schedule")
                 .repeatable("The same request, sent again with the same key, makes no second schedule.")
                 .body(named("NewSchedule"), example())
                 .created(named("Schedule")),
             create,
         )
-        .add(of_one(get("showSchedule", ONE, Circle::Tenant, "One schedule")).revalidates().ok(named("Schedule")), show)
         .add(
-            of_one(put("replaceSchedule", ONE, Circle::Tenant, "Replaces the content of a schedule"))
+            of_one(get("showSchedule", ONE, Audience::Tenant, "One schedule")).revalidates().ok(named("Schedule")),
+            show,
+        )
+        .add(
+            of_one(put("replaceSchedule", ONE, Audience::Tenant, "Replaces the content of a schedule"))
                 .body(named("NewSchedule"), example())
                 .ok(named("Schedule")),
             replace,
         )
-        .add(of_one(delete("deleteSchedule", ONE, Circle::Tenant, "Deletes a schedule")).silent(204), remove)
+        .add(of_one(delete("deleteSchedule", ONE, Audience::Tenant, "Deletes a schedule")).silent(204), remove)
 }
 
 fn example() -> Value {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{SessionView, begin, end, show};
 use crate::openapi::derived::of_response;
 use crate::openapi::schema::{any_of, named, object, text, told};
-use crate::openapi::{Circle, Routes, delete, get, post};
+use crate::openapi::{Audience, Routes, delete, get, post};
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
     const PATH: &str = "/api/session";
@@ -16,7 +16,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     routes
         .schema("Session", of_response::<SessionView<'_>>())
         .add(
-            post("beginSession", PATH, Circle::Public, "Logs a user in: the answer sets the cookie of a session")
+            post("beginSession", PATH, Audience::Public, "Logs a user in: the answer sets the cookie of a session")
                 .unjudged()
                 .body(login, example)
                 .created(named("Session"))
@@ -26,13 +26,13 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
             begin,
         )
         .add(
-            get("showSession", PATH, Circle::Tenant, "The user of the session cookie")
+            get("showSession", PATH, Audience::Tenant, "The user of the session cookie")
                 .ok(named("Session"))
                 .fails(404, "The request has no session."),
             show,
         )
         .add(
-            delete("endSession", PATH, Circle::Public, "Logs out, on every instance")
+            delete("endSession", PATH, Audience::Public, "Logs out, on every instance")
                 .silent(204)
                 .fails(403, "The request was sent from another site.")
                 .fails(429, "Too many invalid sessions."),

@@ -8,7 +8,7 @@ use crate::openapi::derived::of_response;
 use crate::openapi::schema::{
     count, name_of, named, object, or_null, page, tenant_id, text, text_of, time, told, uuid,
 };
-use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
+use crate::openapi::{Audience, Operation, Routes, delete, get, post, put};
 use tidegate_web::answer::Accepted;
 
 pub(in crate::routes) fn add(routes: Routes) -> Routes {
@@ -23,18 +23,18 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
     let routes = routes
         .schema("Tenant", tenant())
         .add(
-            post("createTenant", "/api/tenants", Circle::Admin, "Creates a tenant, with its first API key")
+            post("createTenant", "/api/tenants", Audience::Admin, "Creates a tenant, with its first API key")
                 .body(body, json!({"id": "acme", "name": "Acme", "tier": "enterprise"}))
                 .created(created)
                 .fails(409, "A tenant with this id exists."),
             create,
         )
         .add(
-            get("listTenants", "/api/tenants", Circle::Reader, "Tenants, by id").paged(200).ok(page(named("Tenant"))),
+            get("listTenants", "/api/tenants", Audience::Reader, "Tenants, by id").paged(200).ok(page(named("Tenant"))),
             list,
         )
         .add(
-            get("showTenant", "/api/tenants/{id}", Circle::TenantOrReader, "A tenant with its plan")
+            get("showTenant", "/api/tenants/{id}", Audience::TenantOrReader, "A tenant with its plan")
                 .part("id", text(), "acme")
                 .ok(named("Tenant")),
             show,
@@ -43,7 +43,7 @@ pub(in crate::routes) fn add(routes: Routes) -> Routes {
         post(
             "reindexTenant",
             "/api/tenants/{id}/reindex",
-            Circle::Admin,
+            Audience::Admin,
             "Starts a job that computes anew when the schedules of a tenant are due, and removes them from the cache",
         )
         .part("id", text(), "acme")
@@ -82,14 +82,14 @@ fn members(routes: Routes) -> Routes {
     routes
         .schema("User", of_response::<User>())
         .add(
-            of_tenant(post("createKey", KEYS, Circle::TenantOrOperator, "Issues another API key"))
+            of_tenant(post("createKey", KEYS, Audience::TenantOrOperator, "Issues another API key"))
                 .body(object([("name", text_of(1, 100))]), json!({"name": "backup"}))
                 .created(made)
                 .fails(409, "The tenant has reached its maximum."),
             keys::create,
         )
         .add(
-            of_tenant(get("listKeys", KEYS, Circle::TenantOrOperator, "The API keys, without their values"))
+            of_tenant(get("listKeys", KEYS, Audience::TenantOrOperator, "The API keys, without their values"))
                 .ok(page(key)),
             keys::list,
         )
@@ -97,7 +97,7 @@ fn members(routes: Routes) -> Routes {
             of_tenant(delete(
                 "revokeKey",
                 "/api/tenants/{id}/keys/{key}",
-                Circle::TenantOrOperator,
+                Audience::TenantOrOperator,
                 "Revokes an API key",
             ))
             .part("key", uuid(), SOME_ID)
@@ -105,24 +105,24 @@ fn members(routes: Routes) -> Routes {
             keys::revoke,
         )
         .add(
-            of_tenant(post("createUser", USERS, Circle::TenantOrOperator, "Adds a user"))
+            of_tenant(post("createUser", USERS, Audience::TenantOrOperator, "Adds a user"))
                 .body(new_user, user)
                 .created(named("User"))
                 .fails(409, "A user with this e-mail exists, or no seat is left."),
             users::create,
         )
         .add(
-            of_tenant(get("listUsers", USERS, Circle::TenantOrOperator, "Users, in order of their creation"))
+            of_tenant(get("listUsers", USERS, Audience::TenantOrOperator, "Users, in order of their creation"))
                 .paged(200)
                 .ok(page(named("User"))),
             users::list,
         )
-        .add(of_user(get("showUser", USER, Circle::TenantOrOperator, "One user")).ok(named("User")), users::show)
+        .add(of_user(get("showUser", USER, Audience::TenantOrOperator, "One user")).ok(named("User")), users::show)
         .add(
             of_user(delete(
                 "deleteUser",
                 USER,
-                Circle::TenantOrOperator,
+                Audience::TenantOrOperator,
                 "Deletes a user, with sessions and preferences",
             ))
             .silent(204),
@@ -132,7 +132,7 @@ fn members(routes: Routes) -> Routes {
             of_user(put(
                 "setPassword",
                 "/api/tenants/{id}/users/{user}/password",
-                Circle::TenantOrOperator,
+                Audience::TenantOrOperator,
                 "Sets a password, and ends the user's sessions",
             ))
             .body(

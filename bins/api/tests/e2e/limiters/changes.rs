@@ -14,7 +14,7 @@ async fn every_limiter_is_shown_with_its_defaults() {
     let told =
         |limiter: &Value| ["name", "algorithm", "quota", "block_seconds", "mode"].map(|field| limiter[field].clone());
     let expected = [
-        [json!("ddos"), json!("front_door"), json!("1000/second"), json!(10.0), json!("on")],
+        [json!("ddos"), json!("sketch_limiter"), json!("1000/second"), json!(10.0), json!("on")],
         [json!("auth"), json!("sliding_log"), json!("5/minute"), json!(900.0), json!("on")],
         [json!("report"), json!("sliding_log"), json!("10/hour"), json!(300.0), json!("on")],
         [json!("api"), json!("sliding_window"), json!("100/minute"), json!(60.0), json!("on")],

@@ -143,7 +143,7 @@ async fn twenty_requests_are_simulated_and_no_client_is_charged() {
         ("simulate=auth&cost=2", "2 of 20 allowed"),
         ("simulate=auth&cost=6", "0 of 20 allowed"),
         ("simulate=api", "20 of 20 allowed"),
-        // The front door counts a key exactly from a quarter of the limit on.
+        // The sketch limiter counts a key exactly from a quarter of the limit on.
         ("simulate=ddos&cost=100000", "12 of 20 allowed"),
         ("simulate=free&cost=10", "6 of 20 allowed"),
         ("simulate=enterprise", "20 of 20 allowed"),

@@ -70,7 +70,7 @@ async fn open_access_ends_if_a_proxy_may_be_in_between() {
     api.create_tenant("acme", "enterprise").await;
     let known = Known::default();
     let mut operators = Document::of(&api).await.operations();
-    operators.retain(|operation| ["reader", "admin", "service"].contains(&operation.circle.as_str()));
+    operators.retain(|operation| ["reader", "admin", "service"].contains(&operation.audience.as_str()));
     let foreign = [
         ("x-forwarded-for", "203.0.113.7"),
         ("x-forwarded-for", "127.0.0.1"),

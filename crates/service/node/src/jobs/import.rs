@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_domain::files::FilesError;
 use tidegate_domain::import::{Format, ImportError, Position, Rows};
 use tidegate_domain::spool::{Spool, Upload, UploadReader, UploadedFile};
@@ -66,7 +66,7 @@ pub(crate) struct ImportHandler {
     /// Maximum number of rejected lines of an import.
     pub(crate) max_rejects: u64,
     /// Limits the log lines of runs that wait for their bucket.
-    pub(crate) waits: Arc<Seldom>,
+    pub(crate) waits: Arc<LogThrottle>,
 }
 
 /// Adds the handler of imports to the worker.
@@ -77,7 +77,7 @@ pub(super) fn join(worker: WorkerBuilder, context: &JobContext<'_>) -> WorkerBui
         spool: context.spool.clone(),
         pace: Pace { chunk: queue.import_chunk, pause: queue.import_pause },
         max_rejects: queue.import_max_rejects,
-        waits: Arc::new(Seldom::new(WAITS_LOGGED)),
+        waits: Arc::new(LogThrottle::new(WAITS_LOGGED)),
     })
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_domain::import::{Format, Position, Rows};
 use tidegate_domain::spool::Received;
 use tidegate_queue::{
@@ -50,7 +50,7 @@ pub(super) async fn begin_with(
         spool: ground.spool.clone(),
         pace,
         max_rejects: 3,
-        waits: Arc::new(Seldom::new(Duration::ZERO)),
+        waits: Arc::new(LogThrottle::new(Duration::ZERO)),
     };
     let worker = Worker::builder(Arc::clone(broker) as _)
         .queue(ImportSchedules::QUEUE, QueueOptions::new())

@@ -4,7 +4,7 @@ use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
@@ -42,12 +42,12 @@ pub(super) struct Door {
     /// Until when nothing is accepted. It is kept here because the future that waits for the next
     /// connection is dropped often.
     shut_until: Option<Instant>,
-    complaints: Seldom,
+    complaints: LogThrottle,
 }
 
 impl Door {
     pub(super) const fn new(listener: TcpListener) -> Self {
-        Self { listener, shut_until: None, complaints: Seldom::new(COMPLAINT) }
+        Self { listener, shut_until: None, complaints: LogThrottle::new(COMPLAINT) }
     }
 
     /// Waits for the next connection. `None` if the kernel has no room for one. Dropping the future

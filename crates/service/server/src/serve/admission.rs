@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_ratelimit::{Ipv6Prefix, TrustedProxies};
 use tokio::sync::Notify;
 use tokio::task::Id;
@@ -35,7 +35,7 @@ pub(super) struct Admission {
     places: HashMap<Id, Place>,
     /// Connections that were idle at the last scan. The last one is the first to leave.
     idle: Vec<(Instant, Id)>,
-    complaints: Seldom,
+    complaints: LogThrottle,
 }
 
 /// The connections of one network.
@@ -72,7 +72,7 @@ impl Admission {
             shares: HashMap::new(),
             places: HashMap::new(),
             idle: Vec::new(),
-            complaints: Seldom::new(COMPLAINT),
+            complaints: LogThrottle::new(COMPLAINT),
         }
     }
 

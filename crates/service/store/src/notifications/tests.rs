@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::ground::{Ground, LONG, Place, acme, tenant};
-use crate::notify::{Hub, Subscription, Told};
+use crate::notify::{NotificationBus, Subscription, Told};
 
 fn new<'a>(tenant: &'a TenantId, source: &'a str) -> NewNotification<'a> {
     NewNotification { tenant, source, user: None, kind: "test", body: "{}" }
@@ -67,9 +67,9 @@ pub(crate) async fn two_processes_take_turns(ground: &Ground) {
     assert_eq!(told, (1..=20).collect::<Vec<u64>>());
 }
 
-fn hub(store: &Store) -> Hub {
+fn bus(store: &Store) -> NotificationBus {
     let settings = NotificationSettings { keep: LONG, streams: 3, streams_per_tenant: 2 };
-    Hub::new(store, &settings)
+    NotificationBus::new(store, &settings)
 }
 
 async fn next(subscription: &mut Subscription) -> Told {
@@ -88,8 +88,8 @@ pub(crate) async fn what_one_process_tells_is_heard_in_each_at_once(ground: &Gro
     let place: Place = ground.place().await;
     let ((one, _keep_one), (other, _keep_other)) = (place.open().await, place.open().await);
     one.create_tenant(&tenant(&acme()), &ApiKey::generate()).await.unwrap();
-    let here = hub(&one).subscribe(&acme(), None).await.unwrap();
-    let there = hub(&other).subscribe(&acme(), None).await.unwrap();
+    let here = bus(&one).subscribe(&acme(), None).await.unwrap();
+    let there = bus(&other).subscribe(&acme(), None).await.unwrap();
     let (heard, mut all) = tokio::sync::mpsc::unbounded_channel();
     for mut subscription in [here, there] {
         let heard = heard.clone();
@@ -121,13 +121,13 @@ pub(crate) async fn what_one_process_tells_is_heard_in_each_at_once(ground: &Gro
 
 pub(crate) async fn whoever_comes_back_goes_on_and_is_told_of_gaps(ground: &Ground) {
     let (store, acme) = ground.with_tenant().await;
-    let hub = hub(&store);
-    let mut from_now_on = hub.subscribe(&acme, None).await.unwrap();
+    let bus = bus(&store);
+    let mut from_now_on = bus.subscribe(&acme, None).await.unwrap();
     for source in ["a", "b", "c", "d"] {
         store.publish(&new(&acme, source)).await.unwrap();
     }
-    let mut behind_two = hub.subscribe(&acme, Some(2)).await.unwrap();
-    assert!(hub.subscribe(&acme, None).await.is_err(), "two of a tenant");
+    let mut behind_two = bus.subscribe(&acme, Some(2)).await.unwrap();
+    assert!(bus.subscribe(&acme, None).await.is_err(), "two of a tenant");
     for expected in 1..=4 {
         assert_eq!(seq(&mut from_now_on).await, expected);
     }
@@ -136,9 +136,9 @@ pub(crate) async fn whoever_comes_back_goes_on_and_is_told_of_gaps(ground: &Grou
     drop(behind_two);
 
     // A follower with a number that was never assigned here continues with new notifications.
-    let mut foreign = hub.subscribe(&acme, Some(99)).await.unwrap();
+    let mut foreign = bus.subscribe(&acme, Some(99)).await.unwrap();
     assert_eq!(next(&mut foreign).await, Told::Gap { missed: None, after: 4 });
-    let mut slow = hub.subscribe(&acme, Some(1)).await.unwrap();
+    let mut slow = bus.subscribe(&acme, Some(1)).await.unwrap();
     let at = store.notifications(&acme, 3, 1).await.unwrap()[0].at.timestamp_millis();
     store.remove_notifications(at + 1).await.unwrap();
     store.publish(&new(&acme, "e")).await.unwrap();
@@ -146,9 +146,9 @@ pub(crate) async fn whoever_comes_back_goes_on_and_is_told_of_gaps(ground: &Grou
     assert_eq!(next(&mut slow).await, Told::Gap { missed: Some(3), after: 4 });
     assert_eq!(seq(&mut slow).await, 5);
     drop((foreign, slow));
-    let mut late = hub.subscribe(&acme, Some(1)).await.unwrap();
+    let mut late = bus.subscribe(&acme, Some(1)).await.unwrap();
     assert_eq!(next(&mut late).await, Told::Gap { missed: Some(3), after: 4 });
     assert_eq!(seq(&mut late).await, 5);
     drop(late);
-    assert_eq!(hub.followers(), 0);
+    assert_eq!(bus.followers(), 0);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_cache::TieredCache;
 use tidegate_settings::DatabaseSettings;
 use tokio::time::timeout;
@@ -76,7 +76,7 @@ async fn connect(
 }
 
 /// Limits the log lines about an unreachable database at start to one in ten seconds.
-static WAITS: Seldom = Seldom::new(Duration::from_secs(10));
+static WAITS: LogThrottle = LogThrottle::new(Duration::from_secs(10));
 
 /// Waits until the server answers: services start in any order, and a failover may be in progress.
 async fn wait_for(db: &Db, settings: &DatabaseSettings) -> Result<(), ServerFault> {

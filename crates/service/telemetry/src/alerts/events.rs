@@ -3,10 +3,10 @@
 use serde_json::Value;
 use tidegate_base::places::TooManyFollowers;
 
-use super::desk::AlertDesk;
+use super::dispatcher::AlertDispatcher;
 use super::stream::{self, Follower, Told, Topic};
 
-impl AlertDesk {
+impl AlertDispatcher {
     /// Follows new events for `client`. With `after`, the id of an event, starts after that event,
     /// as far as events are remembered.
     ///

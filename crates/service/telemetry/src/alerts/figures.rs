@@ -9,7 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use tidegate_perfmon::{Health, OutboxCounts, Severity};
 
-use super::desk::AlertDesk;
+use super::dispatcher::AlertDispatcher;
 use crate::exposition::Family;
 
 const STATES: [Health; 4] = [Health::Healthy, Health::Degraded, Health::Unhealthy, Health::Unknown];
@@ -27,7 +27,7 @@ pub(crate) struct AlertFigures {
     deliveries: Vec<(&'static str, &'static str, u64)>,
 }
 
-impl AlertDesk {
+impl AlertDispatcher {
     pub(crate) fn figures(&self) -> AlertFigures {
         let state = self.state();
         let rules = state.alerts.rules().iter();

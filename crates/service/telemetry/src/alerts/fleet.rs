@@ -28,7 +28,7 @@ use view::View;
 /// Timeout for releasing the lease when a process ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// State that the desk shares with the task that shares its alerts.
+/// State that the dispatcher shares with the task that shares its alerts.
 pub(super) struct Fleet {
     store: Store,
     receivers: Vec<Arc<Receiver>>,
@@ -71,7 +71,7 @@ impl Fleet {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores a silence for all processes. `apply` also applies it to the desk.
+    /// Stores a silence for all processes. `apply` also applies it to the dispatcher.
     pub(super) async fn silence<T>(&self, silence: &Silence, apply: impl FnOnce() -> T) -> Result<T, StoreError> {
         let _silencing = self.silencing.lock().await;
         self.store.put_alert_silence(silence).await?;

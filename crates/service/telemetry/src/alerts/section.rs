@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use tidegate_base::clock::unix_ms;
 use tidegate_base::identity::THIS_PROCESS;
 
-use super::desk::AlertDesk;
+use super::dispatcher::AlertDispatcher;
 use super::fleet;
-use crate::board::{Section, Table};
+use crate::sources::{Section, Table};
 
 /// The columns of all lists. If an item lacks a member, its cell is empty.
 const COLUMNS: &[&str] = &[
@@ -46,7 +46,7 @@ const COLUMNS: &[&str] = &[
 const LISTS: &[&str] =
     &["items", "silences", "rules", "burn_rates", "deliveries", "without_data", "fleet", "receivers"];
 
-impl Section for AlertDesk {
+impl Section for AlertDispatcher {
     fn name(&self) -> &'static str {
         "alerts"
     }
@@ -87,7 +87,7 @@ impl Section for AlertDesk {
     }
 }
 
-impl AlertDesk {
+impl AlertDispatcher {
     /// Returns the alerts of all processes, whether they are currently known, and the sender.
     fn fleet_json(&self, limit: usize) -> (Value, bool, Value) {
         let Some(fleet) = self.fleet.get() else { return (json!([]), false, Value::Null) };

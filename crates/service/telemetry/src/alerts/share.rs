@@ -9,12 +9,12 @@ use tidegate_store::Store;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::AlertDesk;
+use super::dispatcher::AlertDispatcher;
 use super::fleet::Fleet;
 use super::fleet::task::Task;
 use super::receivers;
 
-impl AlertDesk {
+impl AlertDispatcher {
     /// Shares alerts and silences with the other processes of the database, and sends to the
     /// configured receivers, until `shutdown`. Only the first call has an effect.
     ///

@@ -4,7 +4,7 @@ use tidegate_base::clock::unix_ms;
 use tidegate_perfmon::{Silence, SilenceError, mask};
 use tidegate_store::StoreError;
 
-use super::desk::{AlertDesk, State};
+use super::dispatcher::{AlertDispatcher, State};
 
 /// A silence was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum SilenceFailure {
     NotKept(#[from] StoreError),
 }
 
-impl AlertDesk {
+impl AlertDispatcher {
     /// Returns the active silences.
     pub(in crate::alerts) fn silences(&self) -> Vec<Silence> {
         self.state().alerts.silences(unix_ms())

@@ -12,12 +12,12 @@ use tidegate_perfmon::{
 use tidegate_settings::AlertSettings;
 
 use super::*;
-use crate::board::{Beat, Section};
 use crate::latest::Latest;
+use crate::sources::{Section, Tick};
 
-/// A desk and its inputs, second by second.
+/// A dispatcher and its inputs, second by second.
 struct Ground {
-    desk: Arc<AlertDesk>,
+    dispatcher: Arc<AlertDispatcher>,
     registry: Registry,
     monitor: HealthMonitor,
     latest: Arc<Latest>,
@@ -30,8 +30,8 @@ impl Ground {
         let registry = Registry::builder().build();
         let latest = Arc::new(Latest::new(&registry));
         let told = Arc::clone(&latest);
-        let desk = AlertDesk::new(&AlertSettings::default(), &registry, told);
-        Self { desk, registry, monitor: HealthMonitor::new(&config), latest, second: 0 }
+        let dispatcher = AlertDispatcher::new(&AlertSettings::default(), &registry, told);
+        Self { dispatcher, registry, monitor: HealthMonitor::new(&config), latest, second: 0 }
     }
 
     /// Lets this number of seconds pass. The job store is unreachable if `is_away`.
@@ -42,7 +42,7 @@ impl Ground {
             let health: HealthReport = self.monitor.evaluate([reading]);
             let now = Duration::from_secs(self.second);
             self.latest.set(health.clone());
-            self.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &self.registry, health: &health });
+            self.dispatcher.tick(&Tick { now, unix_ms: unix_ms(), registry: &self.registry, health: &health });
             self.second += 1;
         }
     }
@@ -65,7 +65,7 @@ fn rule_and_phase(data: &Value) -> (&str, &str) {
 async fn an_alert_resumes_by_its_event_id() {
     let mut ground = Ground::new();
     ground.pass(3, false);
-    let mut live = ground.desk.follow("", &[Topic::Alerts], None).unwrap();
+    let mut live = ground.dispatcher.follow("", &[Topic::Alerts], None).unwrap();
     ground.pass(10, true);
     let first = heard(&mut live).await;
     let told: Vec<_> = first.iter().map(|(name, _, data)| (*name, rule_and_phase(data))).collect();
@@ -75,14 +75,14 @@ async fn an_alert_resumes_by_its_event_id() {
     let rest = heard(&mut live).await;
     assert_eq!(rest.len(), 2, "both ends: {rest:?}");
     for (from, expected) in [(&first[0].1, 3), (&first[1].1, 2), (&rest[1].1, 0)] {
-        let mut again = ground.desk.follow("", &[Topic::Alerts], from.as_deref()).unwrap();
+        let mut again = ground.dispatcher.follow("", &[Topic::Alerts], from.as_deref()).unwrap();
         let told = heard(&mut again).await;
         assert_eq!(told.len(), expected, "{told:?}");
         let all: Vec<_> = first.iter().chain(&rest).cloned().collect();
         assert_eq!(told, all[all.len() - expected..]);
     }
     for foreign in ["1-1", "nonsense", ""] {
-        let mut again = ground.desk.follow("", &[Topic::Alerts], Some(foreign)).unwrap();
+        let mut again = ground.dispatcher.follow("", &[Topic::Alerts], Some(foreign)).unwrap();
         let told = heard(&mut again).await;
         assert_eq!(told.iter().map(|(name, ..)| *name).collect::<Vec<_>>(), ["gap"], "{foreign}");
     }
@@ -94,22 +94,26 @@ async fn a_silenced_alert_is_not_sent_until_its_silence_ends() {
     for rule in ["job_store_unreachable", "health"] {
         let until_unix_ms = unix_ms() + 3_600_000;
         let reason = "ada@example.org moves the store".to_owned();
-        ground.desk.silence(Silence { rule: rule.to_owned(), subject: None, until_unix_ms, reason }).await.unwrap();
+        ground
+            .dispatcher
+            .silence(Silence { rule: rule.to_owned(), subject: None, until_unix_ms, reason })
+            .await
+            .unwrap();
     }
-    let mut live = ground.desk.follow("", &[Topic::Alerts], None).unwrap();
+    let mut live = ground.dispatcher.follow("", &[Topic::Alerts], None).unwrap();
     ground.pass(3, false);
     ground.pass(20, true);
     assert!(heard(&mut live).await.is_empty());
-    let shown = ground.desk.json(10);
+    let shown = ground.dispatcher.json(10);
     assert_eq!((&shown["items"][0]["phase"], &shown["items"][0]["silenced"]), (&json!("firing"), &json!(true)));
     assert_eq!(shown["silences"].as_array().map(Vec::len), Some(2), "{shown}");
 
-    assert!(ground.desk.lift_silence("job_store_unreachable", None).await.unwrap());
+    assert!(ground.dispatcher.lift_silence("job_store_unreachable", None).await.unwrap());
     ground.pass(1, true);
     let told = heard(&mut live).await;
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(rule_and_phase(&told[0].2), ("job_store_unreachable", "firing"));
-    assert!(!ground.desk.lift_silence("job_store_unreachable", None).await.unwrap());
+    assert!(!ground.dispatcher.lift_silence("job_store_unreachable", None).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,13 +121,13 @@ async fn everything_shown_of_an_alert_is_masked() {
     let mut ground = Ground::new();
     let until_unix_ms = unix_ms() + 60_000;
     let reason = "as ada@example.org asked, password=hunter2".to_owned();
-    ground.desk.silence(Silence { rule: "p99".to_owned(), subject: None, until_unix_ms, reason }).await.unwrap();
-    let mut live = ground.desk.follow("", &Topic::ALL, None).unwrap();
+    ground.dispatcher.silence(Silence { rule: "p99".to_owned(), subject: None, until_unix_ms, reason }).await.unwrap();
+    let mut live = ground.dispatcher.follow("", &Topic::ALL, None).unwrap();
     ground.pass(3, false);
     ground.pass(20, true);
     let told = heard(&mut live).await;
     assert!(told.iter().any(|(name, ..)| *name == "alert") && told.iter().any(|(name, ..)| *name == "health"));
-    let all = format!("{told:?}{}{:?}", ground.desk.json(100), ground.desk.table(100));
+    let all = format!("{told:?}{}{:?}", ground.dispatcher.json(100), ground.dispatcher.table(100));
     assert!(all.contains("login of ****"), "{all}");
     assert!(!all.contains("hunter2") && !all.contains("ada@"), "{all}");
 }
@@ -137,9 +141,9 @@ async fn an_alert_names_a_trace_that_shows_it() {
     for second in 0..10 {
         let health = ground.monitor.evaluate([Reading::new("error_rate", 1.0, 0.05).critical()]);
         let now = Duration::from_secs(second);
-        ground.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &ground.registry, health: &health });
+        ground.dispatcher.tick(&Tick { now, unix_ms: unix_ms(), registry: &ground.registry, health: &health });
     }
-    let told = ground.desk.json(10);
+    let told = ground.dispatcher.json(10);
     let of = |rule: &str| {
         let items = told["items"].as_array().unwrap();
         items.iter().find(|item| item["rule"] == rule).expect("it fires")["trace_id"].clone()
@@ -170,9 +174,9 @@ async fn an_alert_about_a_route_names_a_trace_of_that_route() {
         let none = Reading::new("slow_query", 9.0, 1.0).subject("P95 of GET /orders");
         let health = ground.monitor.evaluate([failing, slow, none]);
         let now = Duration::from_secs(second);
-        ground.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &ground.registry, health: &health });
+        ground.dispatcher.tick(&Tick { now, unix_ms: unix_ms(), registry: &ground.registry, health: &health });
     }
-    let told = ground.desk.json(10);
+    let told = ground.dispatcher.json(10);
     let trace = |rule: &str| {
         let items = told["items"].as_array().unwrap();
         items.iter().find(|item| item["rule"] == rule).expect("it fires")["trace_id"].clone()
@@ -199,14 +203,14 @@ async fn alerts_about_statements_and_about_clients_that_left_name_a_trace_too() 
         within: None,
         trace: TraceContext::new(0x4bf9, 7, true),
     });
-    ground.desk.look_into(queries);
+    ground.dispatcher.look_into(queries);
     let rules = ["slow_statements", "aborted"];
     for second in 0..60 {
         let health = ground.monitor.evaluate(rules.map(|rule| Reading::new(rule, 1.0, 0.05)));
         let now = Duration::from_secs(second);
-        ground.desk.beat(&Beat { now, unix_ms: unix_ms(), registry: &ground.registry, health: &health });
+        ground.dispatcher.tick(&Tick { now, unix_ms: unix_ms(), registry: &ground.registry, health: &health });
     }
-    let told = ground.desk.json(10);
+    let told = ground.dispatcher.json(10);
     for rule in rules {
         let expected = if rule == "aborted" { 0xabcd } else { 0x4bf9 };
         let items = told["items"].as_array().unwrap();

@@ -2,7 +2,7 @@
 
 use tidegate_perfmon::{CallOutcome, Observation, Queries, SlowCall};
 
-use crate::Beat;
+use crate::Tick;
 
 /// Maximum age of a call. An older one has another cause.
 const RECENT_MS: u64 = 60_000;
@@ -12,23 +12,23 @@ const CALLS: usize = 20;
 /// Returns the trace of the newest call of the last minute that failed, was slow or was aborted,
 /// depending on the rule. For a rule on one route, it is a call of that route. For a rule on
 /// statements, it is the slowest statement of the last minute.
-pub(super) fn of(observation: &Observation<'_>, beat: &Beat<'_>, statements: Option<&Queries>) -> Option<String> {
+pub(super) fn of(observation: &Observation<'_>, tick: &Tick<'_>, statements: Option<&Queries>) -> Option<String> {
     let rule = &*observation.rule;
     let calls = match rule {
-        "error_rate" => beat.registry.failed_calls(CALLS),
-        "failing_api" => named_in(&observation.detail, beat.registry.failed_calls(usize::MAX)),
-        "p99" => beat.registry.slow_calls(CALLS),
-        "slow_api" => named_in(&observation.detail, beat.registry.slow_calls(usize::MAX)),
+        "error_rate" => tick.registry.failed_calls(CALLS),
+        "failing_api" => named_in(&observation.detail, tick.registry.failed_calls(usize::MAX)),
+        "p99" => tick.registry.slow_calls(CALLS),
+        "slow_api" => named_in(&observation.detail, tick.registry.slow_calls(usize::MAX)),
         "aborted" => {
-            let mut calls = beat.registry.slow_calls(usize::MAX);
+            let mut calls = tick.registry.slow_calls(usize::MAX);
             calls.retain(|call| call.outcome == CallOutcome::Aborted);
             calls
         }
-        "slow_statements" => return of_statement(statements?, beat.unix_ms),
-        _ if rule.starts_with("burn_") => beat.registry.failed_calls(CALLS),
+        "slow_statements" => return of_statement(statements?, tick.unix_ms),
+        _ if rule.starts_with("burn_") => tick.registry.failed_calls(CALLS),
         _ => return None,
     };
-    let is_recent = |call: &SlowCall| beat.unix_ms.saturating_sub(call.at_unix_ms) <= RECENT_MS;
+    let is_recent = |call: &SlowCall| tick.unix_ms.saturating_sub(call.at_unix_ms) <= RECENT_MS;
     calls.into_iter().filter(is_recent).find_map(|call| call.trace_id)
 }
 

@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use tidegate_perfmon::{Bridge, BridgedFigure, BridgedSeries, Totals};
 
 use super::Family;
-use crate::board::Board;
+use crate::sources::Sources;
 
 /// The bridge of the process: the facade is global too.
 static BRIDGE: LazyLock<Bridge> = LazyLock::new(Bridge::new);
@@ -25,9 +25,9 @@ pub(crate) fn install() {
     }
 }
 
-pub(crate) fn hang_up(board: &Board, bridge: &Bridge) {
+pub(crate) fn register(sources: &Sources, bridge: &Bridge) {
     let bridge = bridge.clone();
-    board.figures(move || Box::new(Bridged(bridge.series())));
+    sources.figures(move || Box::new(Bridged(bridge.series())));
 }
 
 #[derive(Debug)]
@@ -79,10 +79,10 @@ mod tests {
         metrics::histogram!("mailer.size_bytes").record(300.0);
         metrics::counter!("tidegate_http_requests").increment(1_000);
 
-        let board = Board::default();
-        hang_up(&board, bridge());
+        let sources = Sources::default();
+        register(&sources, bridge());
         let mut registry = Registry::default();
-        board.collect_figures().into_iter().for_each(|figures| registry.register_collector(figures));
+        sources.collect_figures().into_iter().for_each(|figures| registry.register_collector(figures));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         for line in [

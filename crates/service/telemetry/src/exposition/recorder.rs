@@ -8,12 +8,12 @@ use prometheus_client::metrics::MetricType;
 use tidegate_perfmon::{Bridge, Overhead, Registry};
 
 use super::Family;
-use crate::board::Board;
+use crate::sources::Sources;
 
 /// Registers the metrics of the registry, and of what the bridge to other libraries rejected.
-pub(crate) fn hang_up(board: &Board, registry: &Registry, bridge: &Bridge) {
+pub(crate) fn register(sources: &Sources, registry: &Registry, bridge: &Bridge) {
     let (registry, bridge) = (registry.clone(), bridge.clone());
-    board.figures(move || Box::new(RecorderFigures::of(&registry, &bridge)));
+    sources.figures(move || Box::new(RecorderFigures::of(&registry, &bridge)));
 }
 
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::latest::Latest;
 use crate::test_ground::Ground;
-use crate::{AlertDesk, Beat};
+use crate::{AlertDispatcher, Tick};
 
 const SLOW: Duration = Duration::from_millis(2);
 
@@ -45,15 +45,15 @@ async fn called(registry: &Registry) {
     let variables = [("TIDEGATE_ALERTS_WEBHOOK", url.as_str()), ("TIDEGATE_ALERTS_PRIVATE_ADDRESSES", "on")];
     let settings = check_with(&variables).unwrap();
     let stop = CancellationToken::new();
-    let desk = AlertDesk::new(&settings.performance.alerts, registry, Arc::new(Latest::new(registry)));
+    let dispatcher = AlertDispatcher::new(&settings.performance.alerts, registry, Arc::new(Latest::new(registry)));
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.db");
     let (store, _coherence) = Store::open(&path, |_| TieredCache::builder().build(), stop.clone()).await.unwrap();
-    desk.share(&settings, &store, registry, stop.clone()).unwrap();
+    dispatcher.share(&settings, &store, registry, stop.clone()).unwrap();
     let mut monitor = HealthMonitor::new(&HealthConfig::default());
     for second in 0..20 {
         let health = monitor.evaluate([Reading::new("job_store_unreachable", 1.0, 0.5).critical()]);
-        desk.beat(&Beat { now: Duration::from_secs(second), unix_ms: 0, registry, health: &health });
+        dispatcher.tick(&Tick { now: Duration::from_secs(second), unix_ms: 0, registry, health: &health });
     }
     let (mut stream, _) = listener.accept().await.unwrap();
     stream.read_u8().await.unwrap();
@@ -66,7 +66,7 @@ async fn called(registry: &Registry) {
     let totals = webhook.totals();
     assert_eq!(totals.failed, totals.latency.count, "no receiver accepted it");
     stop.cancel();
-    desk.unshared().await;
+    dispatcher.unshared().await;
 }
 
 /// One operation of each kind takes longer than its limit. The others are not listed.
@@ -87,7 +87,7 @@ async fn every_warning_lists_what_takes_longer() {
         let lookup = Event::Lookup { class: "api", tier: "l1", outcome: LookupOutcome::Hit, latency: Some(SLOW) };
         telemetry.cache_watch.on(&lookup);
         called(telemetry.registry()).await;
-        telemetry.board().figures(|| Box::new(Slow));
+        telemetry.sources().figures(|| Box::new(Slow));
         telemetry.exposition().await;
 
         let slow = telemetry.registry().slow_operations(100);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Client, Url};
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_perfmon::OperationHandle;
 use tidegate_settings::OtlpSettings;
 
@@ -59,7 +59,7 @@ pub(super) struct Collector {
     client: Client,
     traces: Url,
     metrics: Url,
-    complaints: Seldom,
+    complaints: LogThrottle,
     sending: Arc<OperationHandle>,
 }
 
@@ -78,7 +78,7 @@ impl Collector {
             .timeout(SEND)
             .build()
             .map_err(|error| Unusable::Client(chain(&error)))?;
-        Ok(Self { client, traces, metrics, complaints: Seldom::new(COMPLAINT), sending })
+        Ok(Self { client, traces, metrics, complaints: LogThrottle::new(COMPLAINT), sending })
     }
 
     /// Sends a message and returns the beginning of the answer. Errors are logged once a minute.

@@ -9,16 +9,16 @@ use super::limits::InMinutes;
 use super::news::{Near, News};
 use super::sections::told_of_advice;
 use super::watch::OutlookWatch;
-use crate::alerts::{AlertDesk, Topic};
+use crate::alerts::{AlertDispatcher, Topic};
 
 impl OutlookWatch {
     /// Announces all news, first in the log.
-    pub(super) fn tell(&self, news: &News, desk: &AlertDesk) {
+    pub(super) fn tell(&self, news: &News, dispatcher: &AlertDispatcher) {
         for told in &news.anomalies {
             let item = self.told_of_anomaly(told);
             let (side, value, usual) = (&told.anomaly.side, told.anomaly.value, told.anomaly.usual);
             tracing::warn!(figure = %told.name, ?side, value, usual, "a metric has an anomaly");
-            desk.announce(Topic::Outlook, "anomaly", &item);
+            dispatcher.announce(Topic::Outlook, "anomaly", &item);
         }
         for near in &news.near {
             let Near { name, value, limit, reach } = near;
@@ -26,24 +26,24 @@ impl OutlookWatch {
             let latest = latest.unwrap_or(*expected);
             tracing::warn!(figure = %name, value, limit, expected, latest, "a metric is forecast to reach its limit; `expected` and `latest` are minutes");
             let item = json!({"name": name, "value": value, "limit": limit, "reach": reach});
-            desk.announce(Topic::Outlook, "forecast", &item);
+            dispatcher.announce(Topic::Outlook, "forecast", &item);
         }
         for advice in &news.advice {
             let Advice { id, confidence, .. } = advice;
             let (target, text) = (mask(&advice.target), mask(&advice.text));
             tracing::info!(advice = id, %target, confidence, "{text}");
-            desk.announce(Topic::Advice, "advice", &told_of_advice(advice));
+            dispatcher.announce(Topic::Advice, "advice", &told_of_advice(advice));
         }
         for entry in &news.done {
-            self.tell_of(entry, desk);
+            self.tell_of(entry, dispatcher);
         }
     }
 
     /// Announces a change or its outcome.
-    pub(super) fn tell_of(&self, entry: &Entry, desk: &AlertDesk) {
+    pub(super) fn tell_of(&self, entry: &Entry, dispatcher: &AlertDispatcher) {
         log(entry);
         let item: Value = self.told_of_change(entry);
-        desk.announce(Topic::Advice, "change", &item);
+        dispatcher.announce(Topic::Advice, "change", &item);
     }
 }
 

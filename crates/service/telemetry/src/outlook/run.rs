@@ -17,8 +17,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 impl OutlookWatch {
     /// Runs every minute until `shutdown`, and registers the sections.
     pub fn start(self: Arc<Self>, telemetry: Arc<Telemetry>, shutdown: CancellationToken) {
-        sections::hang_up(telemetry.board(), &self);
-        self.desk.get_or_init(|| Arc::clone(telemetry.alerts()));
+        sections::register(telemetry.sources(), &self);
+        self.dispatcher.get_or_init(|| Arc::clone(telemetry.alerts()));
         tokio::spawn(async move {
             let mut beat = tokio::time::interval(MINUTE);
             beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -49,8 +49,8 @@ impl OutlookWatch {
     /// [`RevertError`]. Nothing is changed then.
     pub fn revert(&self, id: u64) -> Result<Entry, RevertError> {
         let done = self.actions().revert(id);
-        match (&done, self.desk.get()) {
-            (Ok(entry), Some(desk)) => self.tell_of(entry, desk),
+        match (&done, self.dispatcher.get()) {
+            (Ok(entry), Some(dispatcher)) => self.tell_of(entry, dispatcher),
             (Ok(entry), None) => announce::log(entry),
             (Err(_), _) => {}
         }

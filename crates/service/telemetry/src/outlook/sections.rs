@@ -9,12 +9,12 @@ use tidegate_perfmon::mask;
 use tidegate_perfmon::outlook::ToldAnomaly;
 
 use super::watch::{Known, OutlookWatch};
-use crate::board::{Board, Section, Table};
+use crate::sources::{Section, Sources, Table};
 
-pub(super) fn hang_up(board: &Board, watch: &Arc<OutlookWatch>) {
-    board.section(Arc::new(Trends(Arc::clone(watch))));
-    board.section(Arc::new(Anomalies(Arc::clone(watch))));
-    board.section(Arc::new(Advised(Arc::clone(watch))));
+pub(super) fn register(sources: &Sources, watch: &Arc<OutlookWatch>) {
+    sources.section(Arc::new(Trends(Arc::clone(watch))));
+    sources.section(Arc::new(Anomalies(Arc::clone(watch))));
+    sources.section(Arc::new(Advised(Arc::clone(watch))));
 }
 
 struct Trends(Arc<OutlookWatch>);

@@ -13,7 +13,7 @@ use tidegate_settings::PerformanceSettings;
 use super::counters::Counters;
 use super::limits::{InMinutes, Judged, Limit};
 use super::news::{Near, News};
-use crate::alerts::AlertDesk;
+use crate::alerts::AlertDispatcher;
 
 /// Number of minutes that advice considers.
 const MINUTES: usize = 35;
@@ -32,8 +32,8 @@ pub struct OutlookWatch {
     calculating: Mutex<Calculating>,
     shown: Mutex<Arc<Shown>>,
     actions: Mutex<Actions>,
-    /// The alert desk that announces news. Empty before the start.
-    pub(super) desk: OnceLock<Arc<AlertDesk>>,
+    /// The alert dispatcher that announces news. Empty before the start.
+    pub(super) dispatcher: OnceLock<Arc<AlertDispatcher>>,
 }
 
 struct Calculating {
@@ -93,7 +93,7 @@ impl OutlookWatch {
             }),
             shown: Mutex::default(),
             actions: Mutex::new(Actions::new(acts, actuators)),
-            desk: OnceLock::new(),
+            dispatcher: OnceLock::new(),
         }
     }
 

@@ -9,17 +9,17 @@ use tidegate_queue::{Broker, BrokerError, QueueOverview};
 
 use super::figures::{QueueFigures, QueueReading, RunFigures};
 use super::runs::JobWatch;
-use crate::Board;
+use crate::Sources;
 
 /// Registers the metrics of the queues, and of the worker of this process.
-pub(crate) fn hang_up(board: &Board, broker: &Arc<dyn Broker>, watch: &Arc<JobWatch>) {
+pub(crate) fn register(sources: &Sources, broker: &Arc<dyn Broker>, watch: &Arc<JobWatch>) {
     let broker = Arc::clone(broker);
-    board.asked("queues", move || {
+    sources.asked("queues", move || {
         let broker = Arc::clone(&broker);
         async move { Some(Box::new(QueueFigures { queues: read(&*broker).await.ok()? }) as Box<dyn Collector>) }.boxed()
     });
     let watch = Arc::clone(watch);
-    board.figures(move || Box::new(RunFigures { runs: watch.queues(), found_full: watch.found_full_times() }));
+    sources.figures(move || Box::new(RunFigures { runs: watch.queues(), found_full: watch.found_full_times() }));
 }
 
 async fn read(broker: &dyn Broker) -> Result<Vec<QueueReading>, BrokerError> {

@@ -12,7 +12,7 @@ use tidegate_queue::{Broker, EventCursor, QueueCounts};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::alerts::{AlertDesk, Topic};
+use crate::alerts::{AlertDispatcher, Topic};
 
 const PERIOD: Duration = Duration::from_secs(1);
 /// Timeout of an answer of the job store.
@@ -30,37 +30,37 @@ struct Sent {
 }
 
 /// Sends changed counts of queues and events of jobs once a second until `shutdown`.
-pub(crate) async fn run(desk: Arc<AlertDesk>, broker: Arc<dyn Broker>, shutdown: CancellationToken) {
+pub(crate) async fn run(dispatcher: Arc<AlertDispatcher>, broker: Arc<dyn Broker>, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sent = Sent::default();
     let sending = async {
         loop {
             ticks.tick().await;
-            sent.send(&desk, &*broker).await;
+            sent.send(&dispatcher, &*broker).await;
         }
     };
     shutdown.run_until_cancelled(sending).await;
 }
 
 impl Sent {
-    async fn send(&mut self, desk: &AlertDesk, broker: &dyn Broker) {
-        if desk.is_followed(Topic::Queues) {
-            self.send_counts(desk, broker).await;
+    async fn send(&mut self, dispatcher: &AlertDispatcher, broker: &dyn Broker) {
+        if dispatcher.is_followed(Topic::Queues) {
+            self.send_counts(dispatcher, broker).await;
         } else {
             self.counts.clear();
-            desk.forget_counts();
+            dispatcher.forget_counts();
         }
-        if desk.is_followed(Topic::Jobs) {
+        if dispatcher.is_followed(Topic::Jobs) {
             for queue in QUEUES {
-                self.events_of(queue, desk, broker).await;
+                self.events_of(queue, dispatcher, broker).await;
             }
         } else {
             self.cursors.clear();
         }
     }
 
-    async fn send_counts(&mut self, desk: &AlertDesk, broker: &dyn Broker) {
+    async fn send_counts(&mut self, dispatcher: &AlertDispatcher, broker: &dyn Broker) {
         let Ok(Ok(overviews)) = tokio::time::timeout(PATIENCE, broker.overviews(QUEUES)).await else { return };
         for (&queue, overview) in QUEUES.iter().zip(overviews) {
             // The age changes each second even if nothing else does.
@@ -70,25 +70,25 @@ impl Sent {
                 self.counts.insert(queue, compared);
                 let mut data = json!(overview.counts);
                 data["queue"] = queue.into();
-                desk.announce_counts(queue, &data);
+                dispatcher.announce_counts(queue, &data);
             }
         }
     }
 
-    async fn events_of(&mut self, queue: &'static str, desk: &AlertDesk, broker: &dyn Broker) {
+    async fn events_of(&mut self, queue: &'static str, dispatcher: &AlertDispatcher, broker: &dyn Broker) {
         // Without a cursor, only the starting position is read.
         let after = self.cursors.get(queue).cloned();
         let Ok(Ok(mut page)) = tokio::time::timeout(PATIENCE, broker.events(queue, after, MOST)).await else { return };
         for event in &page.events {
             let mut data = json!(event);
             data["queue"] = queue.into();
-            desk.announce(Topic::Jobs, "job", &data);
+            dispatcher.announce(Topic::Jobs, "job", &data);
         }
         if page.events.len() == MOST {
             let Ok(Ok(newest)) = tokio::time::timeout(PATIENCE, broker.events(queue, None, MOST)).await else { return };
             if newest.cursor != page.cursor {
                 let read = format!("/api/queue/{queue}/events");
-                desk.announce(Topic::Jobs, "gap", &json!({"queue": queue, "read": read}));
+                dispatcher.announce(Topic::Jobs, "gap", &json!({"queue": queue, "read": read}));
             }
             page.cursor = newest.cursor;
         }
@@ -113,11 +113,11 @@ mod tests {
     #[tokio::test]
     async fn a_queue_with_too_many_events_sends_a_gap_and_goes_on_with_new_ones() {
         let Ground { telemetry, .. } = &Ground::new().await;
-        let (desk, broker) = (telemetry.alerts(), &*telemetry.broker);
+        let (dispatcher, broker) = (telemetry.alerts(), &*telemetry.broker);
         broker.configure(QUEUE, QueueSettings { events: true, ..QueueSettings::default() }).await.unwrap();
         let mut sent = Sent::default();
-        let mut follower = desk.follow("", &[Topic::Jobs], None).unwrap();
-        sent.send(desk, broker).await;
+        let mut follower = dispatcher.follow("", &[Topic::Jobs], None).unwrap();
+        sent.send(dispatcher, broker).await;
         let told = async |follower: &mut crate::Follower| {
             let mut names = Vec::new();
             while let Some(next) = futures_util::FutureExt::now_or_never(follower.next()).flatten() {
@@ -128,17 +128,17 @@ mod tests {
         for _ in 0..MOST + 1 {
             add(broker).await;
         }
-        sent.send(desk, broker).await;
+        sent.send(dispatcher, broker).await;
         let first = told(&mut follower).await;
         assert_eq!(first.iter().filter(|(name, _)| *name == "job").count(), MOST);
         let (name, data) = first.last().unwrap();
         assert_eq!((*name, &**data), ("gap", &*format!(r#"{{"queue":"{QUEUE}","read":"/api/queue/{QUEUE}/events"}}"#)));
-        sent.send(desk, broker).await;
+        sent.send(dispatcher, broker).await;
         assert!(told(&mut follower).await.is_empty(), "nothing old follows");
         for _ in 0..MOST {
             add(broker).await;
         }
-        sent.send(desk, broker).await;
+        sent.send(dispatcher, broker).await;
         let names: Vec<_> = told(&mut follower).await.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["job"; MOST], "none is missing");
     }
@@ -146,23 +146,23 @@ mod tests {
     #[tokio::test]
     async fn followers_get_changed_counts_and_events_of_jobs() {
         let Ground { telemetry, .. } = &Ground::new().await;
-        let (desk, broker) = (telemetry.alerts(), &*telemetry.broker);
+        let (dispatcher, broker) = (telemetry.alerts(), &*telemetry.broker);
         broker.configure(QUEUE, QueueSettings { events: true, ..QueueSettings::default() }).await.unwrap();
         let mut sent = Sent::default();
         add(broker).await;
-        sent.send(desk, broker).await;
+        sent.send(dispatcher, broker).await;
         assert!(sent.counts.is_empty() && sent.cursors.is_empty(), "without a follower");
 
-        let mut follower = desk.follow("", &[Topic::Jobs, Topic::Queues], None).unwrap();
-        sent.send(desk, broker).await;
+        let mut follower = dispatcher.follow("", &[Topic::Jobs, Topic::Queues], None).unwrap();
+        sent.send(dispatcher, broker).await;
         for queue in QUEUES {
             let told = follower.next().await.unwrap();
             let data: serde_json::Value = serde_json::from_str(&told.data).unwrap();
             assert_eq!((told.name, &data["queue"]), ("queue", &json!(queue)), "at first the counts of all queues");
         }
         add(broker).await;
-        sent.send(desk, broker).await;
-        sent.send(desk, broker).await;
+        sent.send(dispatcher, broker).await;
+        sent.send(dispatcher, broker).await;
         let mut told = Vec::new();
         for _ in 0..2 {
             let next = follower.next().await.unwrap();
@@ -175,8 +175,8 @@ mod tests {
             "what did not change is not repeated"
         );
 
-        let mut second = desk.follow("", &[Topic::Queues], None).unwrap();
-        sent.send(desk, broker).await;
+        let mut second = dispatcher.follow("", &[Topic::Queues], None).unwrap();
+        sent.send(dispatcher, broker).await;
         let mut ready = BTreeMap::new();
         for _ in QUEUES {
             let next = futures_util::FutureExt::now_or_never(second.next()).flatten().expect("counts of each queue");
@@ -187,9 +187,9 @@ mod tests {
         assert!(futures_util::FutureExt::now_or_never(second.next()).is_none(), "and gets them once");
 
         drop((follower, second));
-        sent.send(desk, broker).await;
+        sent.send(dispatcher, broker).await;
         assert!(sent.counts.is_empty(), "the followers are gone");
-        let mut third = desk.follow("", &[Topic::Queues], None).unwrap();
+        let mut third = dispatcher.follow("", &[Topic::Queues], None).unwrap();
         assert!(
             futures_util::FutureExt::now_or_never(third.next()).is_none(),
             "counts are kept only while they are followed"

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_outgoing::redis::Redis;
 use tidegate_redis::{Command, Error};
 
@@ -22,12 +22,12 @@ const ASKED_FOR_MS: u64 = 30_000;
 pub(super) struct Rewrites {
     /// By address, the run of each durable server that needs no further request.
     runs: Mutex<BTreeMap<String, String>>,
-    complaints: Seldom,
+    complaints: LogThrottle,
 }
 
 impl Rewrites {
     pub(super) fn new() -> Self {
-        Self { runs: Mutex::default(), complaints: Seldom::new(COMPLAINT) }
+        Self { runs: Mutex::default(), complaints: LogThrottle::new(COMPLAINT) }
     }
 
     /// Requests a rewrite of the append-only file from each durable server that is new or was

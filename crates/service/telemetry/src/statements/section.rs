@@ -77,7 +77,7 @@ mod tests {
     use tidegate_perfmon::{Dialect, QueryConfig, RequestQueries, Seen};
 
     use super::*;
-    use crate::board::members;
+    use crate::sources::members;
 
     #[test]
     fn each_member_of_each_list_is_a_column() {

@@ -28,8 +28,8 @@ pub(super) fn adjustable(limiter: Arc<dyn Limiter>) -> Arc<Adjustable> {
 pub(super) fn follow(quota: &Arc<Adjustable>, node: &Node) {
     node.outlook.add_actuator(Arc::new(QuotaActuator::new(Arc::clone(quota))));
     let quota = Arc::clone(quota);
-    node.telemetry.board().every_second(move |beat| {
-        let score = beat.health.score.map_or(f64::NAN, |score| f64::from(score) / 100.0);
+    node.telemetry.sources().every_second(move |tick| {
+        let score = tick.health.score.map_or(f64::NAN, |score| f64::from(score) / 100.0);
         // A quota that the limiter can't apply stays as it is until the next second.
         let _ = quota.observe(score);
     });

@@ -10,7 +10,7 @@ use tidegate_base::clock;
 use tidegate_model::alert_rules::TENANT_ANOMALY;
 use tidegate_perfmon::Observation;
 use tidegate_ratelimit::{AnomalyDetector, Clock, Flag, Timestamp};
-use tidegate_telemetry::AlertDesk;
+use tidegate_telemetry::AlertDispatcher;
 
 /// The number of seconds for which a tenant without a flag is reported as normal, so that its alert
 /// is resolved.
@@ -35,7 +35,7 @@ impl Anomalies {
         Self { detector, interval, started }
     }
 
-    pub(super) fn start(interval: Duration, alerts: &AlertDesk) -> Arc<Self> {
+    pub(super) fn start(interval: Duration, alerts: &AlertDispatcher) -> Arc<Self> {
         let anomalies = Arc::new(Self::new(interval, Clock::system()));
         let (watched, reported) = (Arc::clone(&anomalies), Mutex::default());
         alerts.watch(move || watched.observations(&mut reported.lock().unwrap_or_else(PoisonError::into_inner)));

@@ -12,15 +12,15 @@ use ipnet::IpNet;
 use tidegate_node::node::{Node, StartError};
 use tidegate_outgoing::redis::Redis;
 use tidegate_ratelimit::{
-    BlockPolicy, Clock, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, FrontDoor,
-    FrontDoorBuilder, KeyLists, LeasedLimiter, Limiter, Listed, LiveProcesses, MemoryLimiter, MemoryLimiterBuilder,
-    MemoryTenantLimiter, NewKeys, OutagePolicy, RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter,
-    SharedQuotas, SlidingLog, SlidingWindow, TenantLimiter,
+    BlockPolicy, Clock, Decision, DenyCache, Exempt, FallbackLimiter, FallbackTenantLimiter, KeyLists, LeasedLimiter,
+    Limiter, Listed, LiveProcesses, MemoryLimiter, MemoryLimiterBuilder, MemoryTenantLimiter, NewKeys, OutagePolicy,
+    RedisAlgorithm, RedisLimiter, RedisLimiterBuilder, RedisTenantLimiter, SharedQuotas, SketchLimiter,
+    SketchLimiterBuilder, SlidingLog, SlidingWindow, TenantLimiter,
 };
 use tidegate_settings::{LimitSettings, LimitsSettings, ListSettings, Settings};
 
 use super::anomalies::Anomalies;
-use super::door::Guarded;
+use super::guarded::Guarded;
 use super::{Limiters, Named, TENANT};
 
 /// Clients that one limiter remembers; beyond, the least charged are forgotten.
@@ -68,7 +68,7 @@ pub(super) fn all(settings: &Settings, redis: Option<&Redis>, live: &LiveProcess
     let build = Build { redis, outage, live, limits };
     let log = |settings: &LimitSettings| SlidingLog::new(settings.quota).map_err(StartError::Limit);
     Ok(Limiters {
-        ddos: build.front_door("ddos", &limits.ddos)?,
+        ddos: build.sketch_limiter("ddos", &limits.ddos)?,
         auth: build.named("auth", log(&limits.auth)?, &limits.auth)?,
         report: build.named("report", log(&limits.report)?, &limits.report)?,
         api: build.named("api", SlidingWindow::new(limits.api.quota), &limits.api)?,
@@ -109,25 +109,25 @@ impl Build<'_> {
 
     /// In fixed memory; on Redis a count for all nodes, and the sketch for keys that Redis is
     /// spared.
-    fn front_door(&self, name: &'static str, settings: &LimitSettings) -> Result<Named, StartError> {
-        let door = FrontDoor::builder(name).quota(settings.quota).without_block();
-        let kind = "front_door";
+    fn sketch_limiter(&self, name: &'static str, settings: &LimitSettings) -> Result<Named, StartError> {
+        let sketch = SketchLimiter::builder(name).quota(settings.quota).without_block();
+        let kind = "sketch_limiter";
         Ok(match self.redis {
             Some(redis) => {
                 // Not a window of the clock: a client that starts late in one would stay just below
                 // each.
                 let counted = SlidingWindow::with_segments(settings.quota, FRONT_SEGMENTS);
-                let (behind, _) = self.shared(redis, name, counted, settings)?;
-                self.listed(name, Guarded::new(door.build(), behind), kind, *settings)
+                let (inner, _) = self.shared(redis, name, counted, settings)?;
+                self.listed(name, Guarded::new(sketch.build(), inner), kind, *settings)
             }
             None => {
-                let door = block(settings).into_iter().fold(door, FrontDoorBuilder::block).build();
-                self.listed(name, door, kind, *settings)
+                let sketch = block(settings).into_iter().fold(sketch, SketchLimiterBuilder::block).build();
+                self.listed(name, sketch, kind, *settings)
             }
         })
     }
 
-    /// Behind its lists, where there are any.
+    /// Inner its lists, where there are any.
     fn listed(
         &self,
         name: &'static str,
@@ -145,7 +145,7 @@ impl Build<'_> {
         Named::new(name, Exempt::new(limiter, lists), kind, settings).listing(self.limits.ddos_lists.clone())
     }
 
-    /// One script for all processes, behind what spares it calls: local blocks and counts in an
+    /// One script for all processes, inner what spares it calls: local blocks and counts in an
     /// outage, remembered denials, a cap on new keys. Also returns the lookup of remembered
     /// denials. It leaves out local blocks, which another node may have ended.
     fn shared<A>(

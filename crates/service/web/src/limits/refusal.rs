@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_ratelimit::{CheckError, Decision, Rejection, headers};
 
 use crate::peer::NoPeer;
@@ -22,7 +22,7 @@ pub(super) fn refusal(limiter: &str, wait: u64) -> Problem {
 }
 
 /// One line a second.
-static FULL: Seldom = Seldom::new(Duration::from_secs(1));
+static FULL: LogThrottle = LogThrottle::new(Duration::from_secs(1));
 
 /// Returns the response if a limiter cannot decide.
 pub fn undecided(error: &CheckError) -> Problem {

@@ -1,7 +1,7 @@
 //! A copy of a limiter to try a quota on, which counts no requests.
 
 use tidegate_ratelimit::{
-    Clock, FrontDoor, FrontDoorBuilder, Limiter, MemoryLimiter, MemoryLimiterBuilder, QuotaError, SlidingLog,
+    Clock, Limiter, MemoryLimiter, MemoryLimiterBuilder, QuotaError, SketchLimiter, SketchLimiterBuilder, SlidingLog,
     SlidingWindow,
 };
 
@@ -20,9 +20,10 @@ impl Named {
     pub fn scratch(&self, clock: impl Into<Clock>) -> Result<Box<dyn Limiter>, QuotaError> {
         let (quota, block) = (self.limiter().quota(), build::block(self.settings()));
         Ok(match self.algorithm() {
-            "front_door" => {
-                let door = FrontDoor::builder("scratch").quota(quota).without_block().max_suspects(KEYS).clock(clock);
-                Box::new(block.into_iter().fold(door, FrontDoorBuilder::block).build())
+            "sketch_limiter" => {
+                let sketch =
+                    SketchLimiter::builder("scratch").quota(quota).without_block().max_suspects(KEYS).clock(clock);
+                Box::new(block.into_iter().fold(sketch, SketchLimiterBuilder::block).build())
             }
             "sliding_log" => {
                 let limiter = MemoryLimiter::builder("scratch", SlidingLog::new(quota)?).max_keys(KEYS).clock(clock);

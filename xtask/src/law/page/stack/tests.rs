@@ -5,7 +5,7 @@ use super::{Common, common, pages, single};
 const ROUTES: &str = "
     pub(crate) fn router(app: &App) -> Router {
         let front = RateLimitLayer::with_policy(limits::Front(*app)).reject_with(limits::refuse);
-        let guarded = outermost(app, guarded, (around(*app, client::layer), front, around(*app, shed::layer)));
+        let guarded = outermost(app, guarded, (fn_layer(*app, client::layer), front, fn_layer(*app, shed::layer)));
         guarded.merge(outermost(app, probes, Identity::new()))
     }
 
@@ -13,7 +13,7 @@ const ROUTES: &str = "
         let compression = wire::Worthwhile { above: 1 };
         routes.layer((
             *app.access_log(),
-            around(compression, wire::layer),
+            fn_layer(compression, wire::layer),
             PerfLayer::new(app.node().registry().clone(), route_of),
             MapRequestLayer::new(linger::linger),
             within,
@@ -35,9 +35,9 @@ fn layers_around_all_are_named_in_their_order() {
 
 #[test]
 fn a_layer_that_moves_is_seen() {
-    let before = "around(*app, client::layer), front,";
+    let before = "fn_layer(*app, client::layer), front,";
     assert!(ROUTES.contains(before));
-    let moved = common(&ROUTES.replace(before, "front, around(*app, client::layer),")).unwrap();
+    let moved = common(&ROUTES.replace(before, "front, fn_layer(*app, client::layer),")).unwrap();
     assert_eq!(moved.within, ["RateLimitLayer", "client", "shed"]);
     let moved = common(&ROUTES.replace("*app.access_log(),", "").replace("within,", "*app.access_log(), within,"));
     assert_eq!(moved.unwrap().of_all, ["wire", "PerfLayer", "linger", "access_log"]);
@@ -47,7 +47,7 @@ fn a_layer_that_moves_is_seen() {
 fn what_cannot_be_read_is_an_error() {
     for (from, to) in [
         ("fn outermost", "fn inmost"),
-        ("within,\n", "within, around((), panics::layer),\n"),
+        ("within,\n", "within, fn_layer((), panics::layer),\n"),
         ("routes.layer((", "routes.layered(("),
         ("let front", "let other"),
         ("fn router", "fn routers"),
@@ -63,40 +63,39 @@ const GUARDED: &str = "
         fn guarded(&self, operation: &Operation, route: MethodRouter<App>) -> MethodRouter<App> {
             let app = self.app;
             let timed = |route: MethodRouter<App>| {
-                if operation.is_unhurried { route } else { route.route_layer(around(app, timeout::layer)) }
+                if operation.is_unhurried { route } else { route.route_layer(fn_layer(app, timeout::layer)) }
             };
-            let needing = |route: MethodRouter<App>, need| timed(route.route_layer(around((app, need), access::layer)));
-            match operation.circle {
+            let needing = |route: MethodRouter<App>, need| timed(route.route_layer(fn_layer((app, need), access::layer)));
+            match operation.audience {
                 // A comment.
-                Circle::Public | Circle::TenantOrReader => timed(route),
-                Circle::TenantOrOperator => {
-                    timed(route.route_layer(around(app, manager::layer)))
+                Audience::Public | Audience::TenantOrReader => timed(route),
+                Audience::TenantOrOperator => {
+                    timed(route.route_layer(fn_layer(app, manager::layer)))
                 }
-                Circle::Reader => needing(route, Need::Read),
-                Circle::Tenant if operation.is_unhurried => route.route_layer(around(app, caller::layer)),
-                Circle::Tenant => route.route_layer((around(app, caller::layer), around(app, timeout::layer))),
+                Audience::Reader => needing(route, Need::Read),
+                Audience::Tenant if operation.is_unhurried => route.route_layer(fn_layer(app, caller::layer)),
+                Audience::Tenant => route.route_layer((fn_layer(app, caller::layer), fn_layer(app, timeout::layer))),
             }
         }
     }";
 
 #[test]
-fn each_circle_has_its_layers() {
+fn each_audience_has_its_layers() {
     let found = single(GUARDED).unwrap();
-    let of_circle = |names: &[&str]| found.get(&of(names).into_iter().collect::<BTreeSet<_>>()).cloned();
-    assert_eq!(of_circle(&["Public", "TenantOrReader"]), Some(of(&["timeout"])));
-    assert_eq!(of_circle(&["TenantOrOperator"]), Some(of(&["timeout", "manager"])));
-    assert_eq!(of_circle(&["Reader"]), Some(of(&["timeout", "access"])));
-    assert_eq!(of_circle(&["Tenant", "is_unhurried"]), Some(of(&["caller"])));
-    assert_eq!(of_circle(&["Tenant"]), Some(of(&["caller", "timeout"])));
+    let of_audience = |names: &[&str]| found.get(&of(names).into_iter().collect::<BTreeSet<_>>()).cloned();
+    assert_eq!(of_audience(&["Public", "TenantOrReader"]), Some(of(&["timeout"])));
+    assert_eq!(of_audience(&["TenantOrOperator"]), Some(of(&["timeout", "manager"])));
+    assert_eq!(of_audience(&["Reader"]), Some(of(&["timeout", "access"])));
+    assert_eq!(of_audience(&["Tenant", "is_unhurried"]), Some(of(&["caller"])));
+    assert_eq!(of_audience(&["Tenant"]), Some(of(&["caller", "timeout"])));
     assert_eq!(found.len(), 5);
 }
 
 #[test]
 fn calls_of_which_the_order_does_not_read_as_it_is_are_refused() {
-    let chained =
-        "Circle::Tenant => route.route_layer(around(app, caller::layer)).route_layer(around(app, timeout::layer)),";
+    let chained = "Audience::Tenant => route.route_layer(fn_layer(app, caller::layer)).route_layer(fn_layer(app, timeout::layer)),";
     let text = GUARDED.replace(
-        "Circle::Tenant => route.route_layer((around(app, caller::layer), around(app, timeout::layer))),",
+        "Audience::Tenant => route.route_layer((fn_layer(app, caller::layer), fn_layer(app, timeout::layer))),",
         chained,
     );
     assert!(text.contains(chained));
@@ -108,8 +107,8 @@ fn of_pages_the_last_layer_is_the_outermost() {
     let text = "pub(crate) fn routes(app: &App) -> Router<App> {
         Router::new()
             .route(LIVE, get(live::follow).layer(Extension(live)))
-            .layer(around(*app, timeout::layer))
-            .layer(around(*app, layer))
+            .layer(fn_layer(*app, timeout::layer))
+            .layer(fn_layer(*app, layer))
     }";
     assert_eq!(pages(text, "pages"), Ok(of(&["pages", "timeout"])));
 }

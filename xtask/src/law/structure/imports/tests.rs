@@ -103,7 +103,7 @@ fn inline_modules_belong_to_their_file() {
 }
 
 #[test]
-fn names_that_lead_in_a_circle_end() {
+fn names_that_lead_in_a_cycle_end() {
     assert_eq!(
         imports(&[("lib", "mod a;\nmod b;"), ("a", "pub use crate::b::X;"), ("b", "pub use crate::a::X;")]),
         ["a b", "b a"]

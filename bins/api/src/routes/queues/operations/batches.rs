@@ -6,12 +6,12 @@ use tidegate_node::jobs::QUEUES;
 use super::super::batches;
 use super::ids::{SOME_GROUP, group_id};
 use crate::openapi::schema::{anything, between, count, flag, object, one_of, or_null, text, time, told};
-use crate::openapi::{Circle, Operation, Routes, delete, get, post};
+use crate::openapi::{Audience, Operation, Routes, delete, get, post};
 
 /// Adds the operation that shows a group.
 pub(super) fn show(routes: Routes) -> Routes {
     routes.add(
-        get("showBatch", "/api/queue/batches/{id}", Circle::Reader, "The progress of a group of jobs")
+        get("showBatch", "/api/queue/batches/{id}", Audience::Reader, "The progress of a group of jobs")
             .part("id", text(), SOME_GROUP)
             .ok(batch())
             .fails(409, "The stored group can't be read."),
@@ -23,7 +23,7 @@ pub(super) fn show(routes: Routes) -> Routes {
 pub(super) fn change(routes: Routes) -> Routes {
     routes
         .add(
-            post("createBatch", "/api/queue/batches", Circle::Admin, "Creates a group of jobs")
+            post("createBatch", "/api/queue/batches", Audience::Admin, "Creates a group of jobs")
                 .repeatable("The same request, sent again with the same key, makes no second group.")
                 .body(new_batch(), json!({"queue": QUEUES.first(), "id": SOME_GROUP}))
                 .created(batch())
@@ -34,7 +34,7 @@ pub(super) fn change(routes: Routes) -> Routes {
             of_batch(post(
                 "sealBatch",
                 "/api/queue/batches/{id}/seal",
-                Circle::Admin,
+                Audience::Admin,
                 "Closes a group: it completes when its last job has ended",
             ))
             .ok(batch())
@@ -42,8 +42,13 @@ pub(super) fn change(routes: Routes) -> Routes {
             batches::seal,
         )
         .add(
-            of_batch(delete("forgetBatch", "/api/queue/batches/{id}", Circle::Admin, "Deletes a group; its jobs stay"))
-                .silent(204),
+            of_batch(delete(
+                "forgetBatch",
+                "/api/queue/batches/{id}",
+                Audience::Admin,
+                "Deletes a group; its jobs stay",
+            ))
+            .silent(204),
             batches::forget,
         )
 }

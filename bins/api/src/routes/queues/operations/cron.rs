@@ -8,7 +8,7 @@ use super::ids::SOME_CRON;
 use crate::openapi::schema::{
     any_of, between, count, flag, list, named, object, one_of, or_null, pattern, text, time, told,
 };
-use crate::openapi::{Circle, Operation, Routes, delete, get, post, put};
+use crate::openapi::{Audience, Operation, Routes, delete, get, post, put};
 
 pub(super) fn schemas(routes: Routes) -> Routes {
     routes.schema("CronSchedule", cron_schedule())
@@ -19,7 +19,7 @@ pub(super) fn add(routes: Routes) -> Routes {
     const ONE: &str = "/api/queue/cron/{name}";
     let of_one = |operation: Operation| operation.part("name", text(), SOME_CRON);
     let act = |id, path, summary| {
-        of_one(post(id, path, Circle::Admin, summary))
+        of_one(post(id, path, Audience::Admin, summary))
             .fails(409, "It was changed at the same time, or it can't be read.")
     };
     let example = |name: Option<&str>| {
@@ -33,7 +33,7 @@ pub(super) fn add(routes: Routes) -> Routes {
     let broken = object([("name", text()), ("fault", text())]);
     routes
         .add(
-            get("listCron", ALL, Circle::Reader, "Schedules of recurring jobs").ok(object([
+            get("listCron", ALL, Audience::Reader, "Schedules of recurring jobs").ok(object([
                 ("items", list(named("CronSchedule"))),
                 ("broken", list(broken)),
                 ("next_cursor", or_null(text())),
@@ -41,20 +41,20 @@ pub(super) fn add(routes: Routes) -> Routes {
             cron::list,
         )
         .add(
-            post("createCron", ALL, Circle::Admin, "Creates a schedule")
+            post("createCron", ALL, Audience::Admin, "Creates a schedule")
                 .body(new_cron("name"), example(Some(SOME_CRON)))
                 .created(named("CronSchedule"))
                 .fails(409, "A schedule with this name exists."),
             cron::create,
         )
         .add(
-            of_one(get("showCron", ONE, Circle::Reader, "One schedule"))
+            of_one(get("showCron", ONE, Audience::Reader, "One schedule"))
                 .ok(named("CronSchedule"))
                 .fails(409, "It can't be read."),
             cron::show,
         )
         .add(
-            of_one(put("replaceCron", ONE, Circle::Admin, "Creates or replaces a schedule"))
+            of_one(put("replaceCron", ONE, Audience::Admin, "Creates or replaces a schedule"))
                 .body(new_cron("name?"), example(None))
                 .ok(named("CronSchedule"))
                 .created(named("CronSchedule"))
@@ -62,7 +62,7 @@ pub(super) fn add(routes: Routes) -> Routes {
             cron::replace,
         )
         .add(
-            of_one(delete("deleteCron", ONE, Circle::Admin, "Deletes a schedule; its jobs stay"))
+            of_one(delete("deleteCron", ONE, Audience::Admin, "Deletes a schedule; its jobs stay"))
                 .silent(204)
                 .fails(409, "It was changed at the same time."),
             cron::remove,

@@ -7,7 +7,7 @@ use super::ids::{SOME_GROUP, SOME_JOB, group_id, job_id, of_queue};
 use crate::openapi::schema::{
     anything, between, count, flag, list, list_of, named, object, one_of, or_null, page, text, time, told,
 };
-use crate::openapi::{Circle, Operation, Routes, delete, get, post};
+use crate::openapi::{Audience, Operation, Routes, delete, get, post};
 
 /// Ten years, in milliseconds.
 const LONGEST_MS: i64 = 10 * 366 * 86_400_000;
@@ -29,7 +29,10 @@ pub(super) fn add(routes: Routes) -> Routes {
         operation.repeatable("The same request, sent again with the same key, makes no second job.")
     };
     let act = |id, path, summary| {
-        of_job(post(id, path, Circle::Admin, summary)).silent(204).silent(202).fails(409, "Its state doesn't allow it.")
+        of_job(post(id, path, Audience::Admin, summary))
+            .silent(204)
+            .silent(202)
+            .fails(409, "Its state doesn't allow it.")
     };
     let made = "A different job with this id or unique key exists, or its group takes no such job.";
     let bulk_answer = object([
@@ -39,14 +42,14 @@ pub(super) fn add(routes: Routes) -> Routes {
     ]);
     routes
         .add(
-            of_queue(get("listJobs", ALL, Circle::Reader, "Jobs in a state"))
+            of_queue(get("listJobs", ALL, Audience::Reader, "Jobs in a state"))
                 .query("state", one_of(&STATES), "`ready` by default.")
                 .paged(200)
                 .ok(page(named("Job"))),
             jobs::list,
         )
         .add(
-            of_queue(delete("deleteJobs", ALL, Circle::Admin, "Removes jobs that have ended, by id or by state"))
+            of_queue(delete("deleteJobs", ALL, Audience::Admin, "Removes jobs that have ended, by id or by state"))
                 .body(
                     json!({"oneOf": [
                         object([("ids", list_of(1, remove::MOST_IDS, job_id()))]),
@@ -67,7 +70,7 @@ pub(super) fn add(routes: Routes) -> Routes {
             remove::remove,
         )
         .add(
-            again(of_queue(post("createJob", ALL, Circle::Admin, "Enqueues a job")))
+            again(of_queue(post("createJob", ALL, Audience::Admin, "Enqueues a job")))
                 .body(
                     named("NewJob"),
                     json!({"kind": "example", "payload": {"user": 7}, "id": SOME_JOB, "delay_ms": 3_600_000}),
@@ -81,7 +84,7 @@ pub(super) fn add(routes: Routes) -> Routes {
             again(of_queue(post(
                 "createJobs",
                 "/api/queue/{queue}/jobs/bulk",
-                Circle::Admin,
+                Audience::Admin,
                 "Enqueues many jobs, all or none",
             )))
             .body(
@@ -92,9 +95,9 @@ pub(super) fn add(routes: Routes) -> Routes {
             .fails(409, made),
             bulk::create,
         )
-        .add(of_job(get("showJob", ONE, Circle::Reader, "One job, without its payload")).ok(named("Job")), jobs::show)
+        .add(of_job(get("showJob", ONE, Audience::Reader, "One job, without its payload")).ok(named("Job")), jobs::show)
         .add(
-            of_job(delete("deleteJob", ONE, Circle::Admin, "Cancels a job that has not ended, removes one that has"))
+            of_job(delete("deleteJob", ONE, Audience::Admin, "Cancels a job that has not ended, removes one that has"))
                 .silent(204)
                 .silent(202)
                 .fails(409, "Its state changed meanwhile."),
@@ -104,7 +107,7 @@ pub(super) fn add(routes: Routes) -> Routes {
             of_job(get(
                 "listJobLogs",
                 "/api/queue/{queue}/jobs/{id}/logs",
-                Circle::Reader,
+                Audience::Reader,
                 "The last log lines of a job",
             ))
             .ok(page(object([("at", time()), ("delivery", count()), ("text", text())]))),
@@ -114,7 +117,7 @@ pub(super) fn add(routes: Routes) -> Routes {
             of_job(post(
                 "cancelJob",
                 "/api/queue/{queue}/jobs/{id}/cancel",
-                Circle::Admin,
+                Audience::Admin,
                 "Cancels a job that has not ended; a repetition changes nothing",
             ))
             .ok(object([("id", text()), ("state", named("JobState"))]))

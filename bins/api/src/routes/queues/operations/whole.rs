@@ -7,7 +7,7 @@ use super::ids::of_queue;
 use crate::openapi::schema::{
     between, count, flag, list, named, number, object, one_of, open, or_null, page, text, time, told,
 };
-use crate::openapi::{Circle, Routes, get, post, put};
+use crate::openapi::{Audience, Routes, get, post, put};
 
 pub(super) fn schemas(routes: Routes) -> Routes {
     routes.schema("Queue", queue()).schema("QueueSettings", queue_settings(&["max_running", "rate", "events"]))
@@ -16,10 +16,10 @@ pub(super) fn schemas(routes: Routes) -> Routes {
 pub(super) fn add(routes: Routes) -> Routes {
     let moved = || object([("queue", text()), ("moved", count()), ("more", flag())]);
     let paused = || object([("queue", text()), ("paused", flag())]);
-    let read = |id, path, summary| of_queue(get(id, path, Circle::Reader, summary));
-    let change = |id, path, summary| of_queue(post(id, path, Circle::Admin, summary));
+    let read = |id, path, summary| of_queue(get(id, path, Audience::Reader, summary));
+    let change = |id, path, summary| of_queue(post(id, path, Audience::Admin, summary));
     routes
-        .add(get("listQueues", "/api/queue", Circle::Reader, "Every queue").ok(page(named("Queue"))), overview::list)
+        .add(get("listQueues", "/api/queue", Audience::Reader, "Every queue").ok(page(named("Queue"))), overview::list)
         .add(read("showQueue", "/api/queue/{queue}", "One queue").ok(named("Queue")), overview::show)
         .add(
             read("showQueueSettings", "/api/queue/{queue}/settings", "The settings of a queue, for all its workers")
@@ -30,7 +30,7 @@ pub(super) fn add(routes: Routes) -> Routes {
             of_queue(put(
                 "replaceQueueSettings",
                 "/api/queue/{queue}/settings",
-                Circle::Admin,
+                Audience::Admin,
                 "Replaces all settings",
             ))
             .body(queue_settings(&[]), json!({"max_running": 8, "rate": {"jobs": 100, "per_ms": 1000}, "events": true}))

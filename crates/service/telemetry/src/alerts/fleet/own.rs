@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_base::identity::{Identity, THIS_PROCESS};
 use tidegate_perfmon::Alert;
 use tidegate_store::{AlertReport, ReportChange};
@@ -16,7 +16,7 @@ const ENDS_LAST: Duration = Duration::from_secs(30);
 /// Maximum number of alerts that a process reports.
 const MOST: usize = 200;
 /// Limits the log lines about further alerts to one in ten minutes.
-static TOO_MANY: Seldom = Seldom::new(Duration::from_secs(600));
+static TOO_MANY: LogThrottle = LogThrottle::new(Duration::from_secs(600));
 
 type Key = (String, String);
 

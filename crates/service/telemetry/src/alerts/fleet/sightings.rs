@@ -16,12 +16,12 @@ const GAP: Duration = Duration::from_secs(12);
 pub(super) struct Sightings {
     /// The process that reads. It is alive.
     own: String,
-    beats: HashMap<String, Beat>,
+    beats: HashMap<String, Heartbeat>,
     looked_at: Option<Duration>,
 }
 
 #[derive(Debug)]
-struct Beat {
+struct Heartbeat {
     number: i64,
     moved_at: Duration,
     /// Whether a change was seen. Before that, the process may be dead.
@@ -59,7 +59,7 @@ impl Sightings {
         self.beats.retain(|process, beat| numbers.get(process.as_str()) == Some(&beat.number));
         for (process, number) in numbers {
             let is_proven = !was_absent || process == self.own;
-            self.beats.entry(process.to_owned()).or_insert(Beat { number, moved_at: now, is_proven });
+            self.beats.entry(process.to_owned()).or_insert(Heartbeat { number, moved_at: now, is_proven });
         }
         let mut living = Living::default();
         for (process, beat) in &self.beats {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_base::clock::unix_ms;
 use tidegate_base::identity::THIS_PROCESS;
 use tidegate_perfmon::{Phase, Silence, Transition};
@@ -19,7 +19,7 @@ use super::own::{Own, key};
 use super::sightings::{Living, Sightings};
 use super::view::View;
 use super::{FAREWELL, Fleet, is_silenced};
-use crate::alerts::desk::AlertDesk;
+use crate::alerts::dispatcher::AlertDispatcher;
 use crate::alerts::notice::Notice;
 
 /// Interval of the sender's turns, and of each process's reads of its own alerts.
@@ -31,12 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Duration of an outage of the database after which a process sends its own alerts.
 const GRACE: Duration = Duration::from_secs(5);
 /// Limits the log lines about an unreachable database to one a minute.
-static FAILURES: Seldom = Seldom::new(Duration::from_secs(60));
+static FAILURES: LogThrottle = LogThrottle::new(Duration::from_secs(60));
 
 /// State of the fleet that one process knows. Times are since the start of the task.
 pub(in crate::alerts) struct Task {
     fleet: Arc<Fleet>,
-    desk: Arc<AlertDesk>,
+    dispatcher: Arc<AlertDispatcher>,
     began: Instant,
     lease: Lease,
     sightings: Sightings,
@@ -52,10 +52,10 @@ pub(in crate::alerts) struct Task {
 }
 
 impl Task {
-    pub(in crate::alerts) fn new(fleet: Arc<Fleet>, desk: Arc<AlertDesk>) -> Self {
+    pub(in crate::alerts) fn new(fleet: Arc<Fleet>, dispatcher: Arc<AlertDispatcher>) -> Self {
         Self {
             fleet,
-            desk,
+            dispatcher,
             began: Instant::now(),
             lease: Lease::new(&THIS_PROCESS.instance),
             sightings: Sightings::new(&THIS_PROCESS.instance),
@@ -140,11 +140,11 @@ impl Task {
         let living = self.sightings.look(self.now(), reports);
         let sender = self.claim().await?;
         let (mut states, unreadable) = self.fleet.store.alert_states().await?;
-        let silences = self.desk.silences();
+        let silences = self.dispatcher.silences();
         if self.lease.is_held(self.now()) {
             states = self.send(&sender, &living, states, unreadable, &silences).await?;
-            for (process, beat) in &living.dead {
-                self.fleet.store.remove_dead_alert_reports(process, *beat).await?;
+            for (process, heartbeat) in &living.dead {
+                self.fleet.store.remove_dead_alert_reports(process, *heartbeat).await?;
             }
         }
         *self.fleet.view() = View::of(&living.reports, &states, &sender);
@@ -153,10 +153,10 @@ impl Task {
         Ok(())
     }
 
-    /// Reads the silences of all processes and applies them to the desk. Removes the expired ones.
+    /// Reads the silences of all processes and applies them to the dispatcher. Removes the expired ones.
     async fn adopt_silences(&self) -> Result<(), StoreError> {
         let _silencing = self.fleet.silencing.lock().await;
-        for over in self.desk.adopt_silences(self.fleet.store.alert_silences().await?) {
+        for over in self.dispatcher.adopt_silences(self.fleet.store.alert_silences().await?) {
             self.fleet.store.end_alert_silence(&over).await?;
         }
         Ok(())
@@ -164,8 +164,8 @@ impl Task {
 
     /// Writes the changed reports of this process.
     async fn report(&mut self) -> Result<(), StoreError> {
-        let (now, desk) = (self.now(), &self.desk);
-        if let Some(plan) = self.own.plan(now, &desk.firing(), |alert| desk.end_of(alert)) {
+        let (now, dispatcher) = (self.now(), &self.dispatcher);
+        if let Some(plan) = self.own.plan(now, &dispatcher.firing(), |alert| dispatcher.end_of(alert)) {
             let process = &THIS_PROCESS.instance;
             self.own.doubt();
             let reports = self.fleet.store.put_alert_reports(process, &plan).await?;
@@ -297,7 +297,7 @@ impl Task {
             return;
         }
         let told = &self.told;
-        for alert in self.own.direct(is_away, &self.desk.firing(), |key| told.contains(key)) {
+        for alert in self.own.direct(is_away, &self.dispatcher.firing(), |key| told.contains(key)) {
             self.direct += 1;
             let event = format!("{}-{}", THIS_PROCESS.instance, self.direct);
             let step = Transition::new(self.direct, unix_ms(), Some(Phase::Pending), true, alert);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_perfmon::{Numbered, OperationHandle, Outbox, OutboxCounts, Registry};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -56,7 +56,7 @@ pub(in crate::alerts) struct Receiver {
     wake: Notify,
     /// Start of the outbox's clock.
     started: Instant,
-    failures: Seldom,
+    failures: LogThrottle,
     sending: Arc<OperationHandle>,
 }
 
@@ -74,7 +74,7 @@ impl Receiver {
             progress,
             wake: Notify::new(),
             started: Instant::now(),
-            failures: Seldom::new(LOG_PERIOD),
+            failures: LogThrottle::new(LOG_PERIOD),
         }
     }
 

@@ -10,9 +10,9 @@ use tidegate_settings::test_ground::check_with;
 
 use super::super::{CacheRoom, JobsAtOnce, counters, sections};
 use super::*;
-use crate::board::members;
 use crate::latest::Latest;
-use crate::{AlertDesk, CacheWatch, Topic};
+use crate::sources::members;
+use crate::{AlertDispatcher, CacheWatch, Topic};
 
 const ROOM: u64 = 16 << 20;
 
@@ -117,10 +117,10 @@ async fn without_the_setting_advice_is_only_given() {
         assert!(house.minute(0..400).await.done.is_empty());
     }
     assert_eq!(house.room(), before);
-    let board = crate::Board::default();
+    let sources = crate::Sources::default();
     let outlook = Arc::new(house.outlook);
-    sections::hang_up(&board, &outlook);
-    let sections = board.sections();
+    sections::register(&sources, &outlook);
+    let sections = sources.sections();
     assert_eq!(sections.iter().map(|section| section.name()).collect::<Vec<_>>(), ["trends", "anomalies", "advice"]);
     let advice = sections[2].json(10);
     assert_eq!(
@@ -160,9 +160,9 @@ async fn each_member_of_the_json_is_a_column() {
         house.minute(0..700).await;
     }
     let outlook = Arc::new(house.outlook);
-    let board = crate::Board::default();
-    sections::hang_up(&board, &outlook);
-    let sections = board.sections();
+    let sources = crate::Sources::default();
+    sections::register(&sources, &outlook);
+    let sections = sources.sections();
     let told: Vec<_> = sections.iter().map(|section| section.json(100)).collect();
     let items = |of: usize| told[of]["items"].as_array().unwrap();
     assert!(items(0).iter().any(|item| item["forecast"].is_object()), "{}", told[0]);
@@ -194,14 +194,14 @@ async fn each_member_of_the_json_is_a_column() {
 async fn anomalies_advice_and_changes_are_sent_once_to_each_follower() {
     let mut house = House::new("on");
     let latest = Arc::new(Latest::new(&house.registry));
-    let desk = AlertDesk::new(&AlertSettings::default(), &house.registry, latest);
-    let mut follower = desk.follow("", &[Topic::Outlook, Topic::Advice], None).unwrap();
+    let dispatcher = AlertDispatcher::new(&AlertSettings::default(), &house.registry, latest);
+    let mut follower = dispatcher.follow("", &[Topic::Outlook, Topic::Advice], None).unwrap();
     while house.minute < 75 {
         if house.minute > 70 {
             house.serve(1_000);
         }
         let news = house.minute(0..700).await;
-        house.outlook.tell(&news, &desk);
+        house.outlook.tell(&news, &dispatcher);
     }
     let mut told = Vec::new();
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(1), follower.next()).await {

@@ -17,12 +17,12 @@ use tidegate_queue::BrokerError;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::board::taken;
-use super::{Beat, Named, Telemetry};
+use super::sources::taken;
+use super::{Named, Telemetry, Tick};
 
 pub(super) use asked::Asked;
 
-const BEAT: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_secs(1);
 /// A job store that doesn't answer within this time counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -35,10 +35,10 @@ pub(super) async fn run(telemetry: Arc<Telemetry>, shutdown: CancellationToken) 
     tokio::spawn(async move {
         until.run_until_cancelled(ask(&asking, || asking.unserved_queues())).await;
     });
-    shutdown.run_until_cancelled(beat(&telemetry)).await;
+    shutdown.run_until_cancelled(tick(&telemetry)).await;
 }
 
-async fn beat(telemetry: &Telemetry) {
+async fn tick(telemetry: &Telemetry) {
     let each = |_: &Registry| {
         // Before the first answer or timeout of the job store nothing is judged.
         if telemetry.asked().is_some() {
@@ -77,7 +77,7 @@ where
 
 /// The first query is after a second: by then a worker inside this process has announced itself.
 fn pace() -> Interval {
-    let mut pace = interval_at(Instant::now() + BEAT, BEAT);
+    let mut pace = interval_at(Instant::now() + TICK, TICK);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pace
 }
@@ -89,12 +89,12 @@ impl Telemetry {
 
     fn judge(&self) {
         let mut readings = taken(REQUESTS, || self.registry.readings());
-        readings.extend(self.board.take_readings());
+        readings.extend(self.sources.take_readings());
         readings.extend(self.asked().into_iter().flat_map(|asked| self.queue_readings(asked)));
         let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);
         let (now, unix_ms) = (self.registry.now(), clock::unix_ms());
         self.latest.set(report.clone());
-        self.board.tell(&Beat { now, unix_ms, registry: &self.registry, health: &report });
+        self.sources.tell(&Tick { now, unix_ms, registry: &self.registry, health: &report });
     }
 
     fn queue_readings(&self, Asked { at, unserved }: Asked) -> [Reading; 3] {

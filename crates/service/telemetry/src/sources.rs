@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use prometheus_client::collector::Collector;
 use serde_json::Value;
-use tidegate_base::Seldom;
+use tidegate_base::LogThrottle;
 use tidegate_perfmon::{HealthReport, Reading, Registry};
 
 /// One section of `/api/performance`.
@@ -38,7 +38,7 @@ pub struct Table {
 }
 
 /// One second of the ticker, after its metrics were filed and judged.
-pub struct Beat<'a> {
+pub struct Tick<'a> {
     /// Time on the registry's clock.
     pub now: Duration,
     /// Time in milliseconds since the Unix epoch.
@@ -99,7 +99,7 @@ pub(super) fn taken(names: &[Named], read: impl FnOnce() -> Vec<Reading>) -> Vec
 /// Logs a panic, at most once a minute: the same panic comes each second. The panic hook reports
 /// each one.
 fn log_panic(what: &str) {
-    static PANICS: Seldom = Seldom::new(Duration::from_secs(60));
+    static PANICS: LogThrottle = LogThrottle::new(Duration::from_secs(60));
     if let Some(unlogged) = PANICS.count() {
         tracing::error!(what, unlogged, "a part of the health evaluation panicked");
     }
@@ -160,11 +160,11 @@ pub struct Named {
     is_critical: bool,
 }
 
-type Listener = Arc<dyn Fn(&Beat<'_>) + Send + Sync>;
+type Listener = Arc<dyn Fn(&Tick<'_>) + Send + Sync>;
 
 /// The registry of sections, metrics, readings and listeners. Nothing is ever removed.
 #[derive(Default)]
-pub struct Board {
+pub struct Sources {
     sections: RwLock<Vec<Arc<dyn Section>>>,
     figures: RwLock<Vec<Figures>>,
     questions: RwLock<Vec<Arc<Question>>>,
@@ -172,13 +172,13 @@ pub struct Board {
     listeners: RwLock<Vec<Listener>>,
 }
 
-impl fmt::Debug for Board {
+impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Board").finish_non_exhaustive()
+        f.debug_struct("Sources").finish_non_exhaustive()
     }
 }
 
-impl Board {
+impl Sources {
     /// Adds a section. Replaces a section with the same name.
     pub fn section(&self, section: Arc<dyn Section>) {
         let mut sections = self.sections.write().unwrap_or_else(PoisonError::into_inner);
@@ -245,16 +245,16 @@ impl Board {
     }
 
     /// Calls `listener` every second, after the second was judged. It must not block.
-    pub fn every_second(&self, listener: impl Fn(&Beat<'_>) + Send + Sync + 'static) {
+    pub fn every_second(&self, listener: impl Fn(&Tick<'_>) + Send + Sync + 'static) {
         self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(listener));
     }
 
     /// Calls all listeners.
-    pub(super) fn tell(&self, beat: &Beat<'_>) {
+    pub(super) fn tell(&self, tick: &Tick<'_>) {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone();
         for listener in &*listeners {
             // The other listeners are still called. The panic hook has reported the location.
-            if catch_unwind(AssertUnwindSafe(|| listener(beat))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| listener(tick))).is_err() {
                 log_panic("a listener of the tick");
             }
         }

@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// The bound in the documentation of the front door: an error above `e / width` of the total
+    /// The bound in the documentation of the sketch limiter: an error above `e / width` of the total
     /// count has a probability of at most `e^-rows`.
     #[test]
     fn errs_no_more_than_promised() {

@@ -15,7 +15,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 /// The inner service of a layer. It is always ready, and answers every request.
-pub trait Behind:
+pub trait Inner:
     Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
     /// The answer of the inner service, which begins when this is polled.
@@ -24,7 +24,7 @@ pub trait Behind:
     }
 }
 
-impl<S> Behind for S where
+impl<S> Inner for S where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
 }
@@ -36,35 +36,35 @@ pub async fn answered(future: impl Future<Output = Result<Response, Infallible>>
 
 /// The layer that is `function`. It gets `state`, the request and the inner service, to call now or
 /// later.
-pub fn around<T, F>(state: T, function: F) -> Around<T, F> {
-    Around { state, function }
+pub fn fn_layer<T, F>(state: T, function: F) -> FnLayer<T, F> {
+    FnLayer { state, function }
 }
 
-/// Made by [`around`].
+/// Made by [`fn_layer()`].
 #[derive(Clone)]
-pub struct Around<T, F> {
+pub struct FnLayer<T, F> {
     state: T,
     function: F,
 }
 
-impl<S, T: Clone, F: Clone> Layer<S> for Around<T, F> {
-    type Service = Within<S, T, F>;
+impl<S, T: Clone, F: Clone> Layer<S> for FnLayer<T, F> {
+    type Service = FnService<S, T, F>;
 
-    fn layer(&self, behind: S) -> Self::Service {
-        Within { behind, around: self.clone() }
+    fn layer(&self, inner: S) -> Self::Service {
+        FnService { inner, layer: self.clone() }
     }
 }
 
 /// A service within a layer.
 #[derive(Clone)]
-pub struct Within<S, T, F> {
-    behind: S,
-    around: Around<T, F>,
+pub struct FnService<S, T, F> {
+    inner: S,
+    layer: FnLayer<T, F>,
 }
 
-impl<S, T, F, A> Service<Request> for Within<S, T, F>
+impl<S, T, F, A> Service<Request> for FnService<S, T, F>
 where
-    S: Behind,
+    S: Inner,
     T: Clone,
     F: Fn(T, Request, &mut S) -> A,
     A: Future<Output: IntoResponse>,
@@ -74,12 +74,12 @@ where
     type Future = Answering<A>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.behind.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request) -> Answering<A> {
-        let Around { state, function } = &self.around;
-        Answering { answer: function(state.clone(), request, &mut self.behind) }
+        let FnLayer { state, function } = &self.layer;
+        Answering { answer: function(state.clone(), request, &mut self.inner) }
     }
 }
 

@@ -2,11 +2,11 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::FrontDoor;
+use super::SketchLimiter;
 use crate::{BlockPolicy, Clock, Quota};
 
-/// Builder of a [`FrontDoor`]; see [`FrontDoor::builder`].
-pub struct FrontDoorBuilder {
+/// Builder of a [`SketchLimiter`]; see [`SketchLimiter::builder`].
+pub struct SketchLimiterBuilder {
     pub(super) name: String,
     pub(super) quota: Quota,
     pub(super) block: Option<BlockPolicy>,
@@ -28,7 +28,7 @@ const DEFAULT_QUOTA: Quota = match Quota::per_second(1_000) {
 };
 const DEFAULT_BLOCK: Duration = Duration::from_secs(10);
 
-impl FrontDoorBuilder {
+impl SketchLimiterBuilder {
     pub(super) fn new(name: String) -> Self {
         Self {
             name,
@@ -85,15 +85,15 @@ impl FrontDoorBuilder {
         self
     }
 
-    /// Builds the front door.
-    pub fn build(self) -> FrontDoor {
-        FrontDoor::from_builder(self)
+    /// Builds the sketch limiter.
+    pub fn build(self) -> SketchLimiter {
+        SketchLimiter::from_builder(self)
     }
 }
 
-impl fmt::Debug for FrontDoorBuilder {
+impl fmt::Debug for SketchLimiterBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FrontDoorBuilder")
+        f.debug_struct("SketchLimiterBuilder")
             .field("name", &self.name)
             .field("quota", &self.quota)
             .field("block", &self.block)

@@ -21,7 +21,7 @@ const HISTORY: usize = 200;
 
 /// Keeps the alerts of this process and announces them. All texts are masked by
 /// [`mask`](tidegate_perfmon::mask).
-pub struct AlertDesk {
+pub struct AlertDispatcher {
     pub(super) state: Mutex<State>,
     pub(super) objective: BurnRate,
     /// Distinguishes the alerts of this process from those of an earlier one.
@@ -55,14 +55,14 @@ pub(super) struct State {
     pub(super) logged: u64,
 }
 
-impl std::fmt::Debug for AlertDesk {
+impl std::fmt::Debug for AlertDispatcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AlertDesk").finish_non_exhaustive()
+        f.debug_struct("AlertDispatcher").finish_non_exhaustive()
     }
 }
 
-impl AlertDesk {
-    /// Makes a desk for alerts and events. New followers get the report in `latest`.
+impl AlertDispatcher {
+    /// Makes a dispatcher for alerts and events. New followers get the report in `latest`.
     pub(crate) fn new(settings: &AlertSettings, registry: &Registry, latest: Arc<Latest>) -> Arc<Self> {
         let epoch = unix_ms();
         let objective = BurnRate::standard(settings.objective);

@@ -1,4 +1,4 @@
-//! The front door: fixed memory, heavy keys blocked, the others served.
+//! The sketch limiter: fixed memory, heavy keys blocked, the others served.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use proptest::prelude::*;
-use tidegate_ratelimit::{BlockPolicy, CheckError, FrontDoor, Limiter, MAX_KEY_BYTES, ManualClock, Quota, Timestamp};
+use tidegate_ratelimit::{
+    BlockPolicy, CheckError, Limiter, MAX_KEY_BYTES, ManualClock, Quota, SketchLimiter, Timestamp,
+};
 use tidegate_testkit::scale;
 
 use crate::support::{clock, now};
@@ -20,11 +22,11 @@ const SHARE: u64 = LIMIT / 4;
 const FIXED: u64 = 3 << 20;
 const EACH_SUSPECT: u64 = 1_024;
 
-fn door(clock: &ManualClock) -> FrontDoor {
-    FrontDoor::builder("ddos").clock(clock.clone()).build()
+fn door(clock: &ManualClock) -> SketchLimiter {
+    SketchLimiter::builder("ddos").clock(clock.clone()).build()
 }
 
-fn admits(door: &FrontDoor, key: &str) -> bool {
+fn admits(door: &SketchLimiter, key: &str) -> bool {
     door.check_now(key, 1).unwrap().is_allowed()
 }
 
@@ -90,7 +92,7 @@ fn an_estimate_alone_refuses_nobody() {
     let mut text = String::with_capacity(64);
     let (keys, again) = (60_000, 4_000);
     let memory = measure(|| {
-        let door = FrontDoor::builder("ddos").share(100).max_suspects(1_024).clock(clock.clone()).build();
+        let door = SketchLimiter::builder("ddos").share(100).max_suspects(1_024).clock(clock.clone()).build();
         for number in 0..keys {
             assert!(door.check_now(address(&mut text, number), 500).unwrap().is_allowed());
         }
@@ -106,7 +108,7 @@ fn an_estimate_alone_refuses_nobody() {
 
 #[test]
 fn a_check_of_a_light_key_allocates_nothing() {
-    let door = FrontDoor::builder("ddos").build();
+    let door = SketchLimiter::builder("ddos").build();
     assert!(admits(&door, "203.0.113.9"));
     let checks = || {
         for _ in 0..100 {
@@ -154,7 +156,7 @@ proptest! {
         trace in prop::collection::vec((0_u64..400_000, 0_u64..200), 1..300),
     ) {
         let clock = clock();
-        let door = FrontDoor::builder("ddos").without_block().clock(clock.clone()).build();
+        let door = SketchLimiter::builder("ddos").without_block().clock(clock.clone()).build();
         let (mut window, mut at) = (Window::default(), 0);
         for (pause, cost) in trace {
             // Most arrive at once.
@@ -231,7 +233,7 @@ fn a_penalty_makes_a_suspect() {
 fn escalates_as_its_policy_says() {
     let clock = clock();
     let policy = BlockPolicy::fixed(Duration::from_secs(10)).escalate(Duration::from_mins(5), Duration::from_hours(1));
-    let door = FrontDoor::builder("ddos").block(policy).clock(clock.clone()).build();
+    let door = SketchLimiter::builder("ddos").block(policy).clock(clock.clone()).build();
     for length in [10, 20, 40] {
         let denied = (0..=LIMIT + SHARE).find_map(|_| door.check_now("key", 1).unwrap().blocked_for());
         assert_eq!(denied, Some(Duration::from_secs(length)));
@@ -264,7 +266,7 @@ fn says_what_can_not_be_asked() {
 /// blocked. Light keys are still admitted.
 #[test]
 fn without_room_for_suspects_the_light_are_still_served() {
-    let door = FrontDoor::builder("ddos").max_suspects(1).clock(clock()).build();
+    let door = SketchLimiter::builder("ddos").max_suspects(1).clock(clock()).build();
     now(door.block("one", Duration::from_hours(1))).unwrap();
     assert!(!admits(&door, "one"));
     for _ in 0..LIMIT {
@@ -296,7 +298,7 @@ fn the_clock_may_jump() {
 
 #[test]
 fn bounds_and_keys_beyond_reason_are_told() {
-    let door = FrontDoor::builder("ddos").max_suspects(usize::MAX).clock(clock()).build();
+    let door = SketchLimiter::builder("ddos").max_suspects(usize::MAX).clock(clock()).build();
     assert!(door.check_now("203.0.113.9", 1).unwrap().is_allowed());
     let long = "k".repeat(MAX_KEY_BYTES + 1);
     let refused = CheckError::KeyTooLong { length: 513, max: 512 };

@@ -6,34 +6,34 @@ use std::time::Duration;
 
 use tidegate_perfmon::{BurnReading, Observation, Phase, mask};
 
-use super::desk::{AlertDesk, State};
+use super::dispatcher::{AlertDispatcher, State};
 use super::stream::Told;
 use super::{log, traces};
-use crate::board::Beat;
+use crate::sources::Tick;
 
 /// Interval between two entries of the outcome history.
 const BURN_SPACING: Duration = Duration::from_secs(5);
 
-impl AlertDesk {
+impl AlertDispatcher {
     /// Processes a second, and announces the changes. Does not wait for followers or receivers.
-    pub(crate) fn beat(&self, beat: &Beat<'_>) {
+    pub(crate) fn tick(&self, tick: &Tick<'_>) {
         let mut state = self.state();
-        if state.recorded_at.is_none_or(|at| beat.now.saturating_sub(at) >= BURN_SPACING) {
-            state.recorded_at = Some(beat.now);
-            state.outcomes.record(beat.now, beat.registry.outcomes());
+        if state.recorded_at.is_none_or(|at| tick.now.saturating_sub(at) >= BURN_SPACING) {
+            state.recorded_at = Some(tick.now);
+            state.outcomes.record(tick.now, tick.registry.outcomes());
             state.burning = self.objective.evaluate(&state.outcomes);
         }
         let State { alerts, silences, burning, .. } = &mut *state;
-        silences.turn(alerts, beat.now, beat.unix_ms);
-        let mut seen = beat.health.observations();
+        silences.turn(alerts, tick.now, tick.unix_ms);
+        let mut seen = tick.health.observations();
         seen.extend(burning.iter().map(BurnReading::observation));
         seen.extend(self.sources.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(|source| source()));
         seen.retain(|observation| !self.book.is_off(&observation.rule));
         seen.iter_mut().for_each(hide);
         for observation in seen.iter_mut().filter(|observation| observation.breached == Some(true)) {
-            observation.trace_id = traces::of(observation, beat, self.statements.get());
+            observation.trace_id = traces::of(observation, tick, self.statements.get());
         }
-        let steps = alerts.evaluate(beat.now, beat.unix_ms, &seen);
+        let steps = alerts.evaluate(tick.now, tick.unix_ms, &seen);
         drop(seen);
 
         if steps.iter().any(|step| !matches!(step.alert.phase, Phase::Pending | Phase::Withdrawn))
@@ -47,8 +47,8 @@ impl AlertDesk {
             state.logged += 1;
             self.stream.tell(&Told::alert(self.epoch, step));
         }
-        if state.health.replace(beat.health.status) != Some(beat.health.status) {
-            self.stream.tell(&told_of(beat));
+        if state.health.replace(tick.health.status) != Some(tick.health.status) {
+            self.stream.tell(&told_of(tick));
         }
         drop(state);
         // The reader of the log may be slow, so the lock is released first.
@@ -69,7 +69,7 @@ fn hide(observation: &mut Observation<'_>) {
     }
 }
 
-fn told_of(beat: &Beat<'_>) -> Told {
-    let reason = beat.health.reasons.first().map(|reason| mask(&reason.message).into_owned());
-    Told::health(beat.health.status, beat.health.score, reason.as_deref())
+fn told_of(tick: &Tick<'_>) -> Told {
+    let reason = tick.health.reasons.first().map(|reason| mask(&reason.message).into_owned());
+    Told::health(tick.health.status, tick.health.score, reason.as_deref())
 }

@@ -1,4 +1,4 @@
-//! The front door: a limiter with fixed memory for any number of addresses.
+//! The sketch limiter: a limiter with fixed memory for any number of addresses.
 
 mod builder;
 mod sketch;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
-pub use builder::FrontDoorBuilder;
+pub use builder::SketchLimiterBuilder;
 
 use crate::algorithm::ensure_fits;
 use crate::key::ensure_short;
@@ -27,21 +27,21 @@ use watch::Watch;
 /// keys, and counts exactly those that may exceed the limit.
 ///
 /// Every key is counted in a count-min sketch over the last one to two periods. A key whose
-/// estimate reaches a [share](FrontDoorBuilder::share) of the limit, 25 % by default, becomes a
+/// estimate reaches a [share](SketchLimiterBuilder::share) of the limit, 25 % by default, becomes a
 /// **suspect**. From then on a [`MemoryLimiter`] with a [`SlidingWindow`] decides on it, and only
 /// that limiter refuses and blocks. An estimate alone therefore never blocks a key. A key stops
 /// being a suspect after it has stayed below half of that share for two periods.
 ///
 /// ```
-/// use tidegate_ratelimit::{FrontDoor, ManualClock};
+/// use tidegate_ratelimit::{SketchLimiter, ManualClock};
 ///
 /// // 1,000 per second, and a block of 10 s for a key that exceeds the limit.
-/// let door = FrontDoor::builder("ddos").clock(ManualClock::default()).build();
+/// let ddos = SketchLimiter::builder("ddos").clock(ManualClock::default()).build();
 /// let admitted = (0..5_000)
-///     .filter(|_| door.check_now("203.0.113.9", 1).is_ok_and(|said| said.is_allowed()))
+///     .filter(|_| ddos.check_now("203.0.113.9", 1).is_ok_and(|said| said.is_allowed()))
 ///     .count();
 /// assert_eq!(admitted, 1_249); // 249 before it was a suspect, then its limit
-/// assert!(door.check_now("198.51.100.4", 1)?.is_allowed());
+/// assert!(ddos.check_now("198.51.100.4", 1)?.is_allowed());
 /// # Ok::<_, tidegate_ratelimit::CheckError>(())
 /// ```
 ///
@@ -81,7 +81,7 @@ use watch::Watch;
 /// [`check_now`](Self::check_now) of a key that is not a suspect takes no lock and allocates
 /// nothing. It costs one hash, one read of the clock and access to six memory cells. For a suspect,
 /// a check of the [`MemoryLimiter`] is added.
-pub struct FrontDoor {
+pub struct SketchLimiter {
     rule: ArcSwap<Rule>,
     share: u8,
     clock: Clock,
@@ -133,15 +133,15 @@ const STRIPES: usize = 16;
 #[repr(align(128))]
 struct Padded(AtomicU64);
 
-impl FrontDoor {
+impl SketchLimiter {
     /// Returns a builder with a limit of 1,000 per second and a block of 10 s. `name` appears in
     /// headers and statistics.
-    pub fn builder(name: impl Into<String>) -> FrontDoorBuilder {
-        FrontDoorBuilder::new(name.into())
+    pub fn builder(name: impl Into<String>) -> SketchLimiterBuilder {
+        SketchLimiterBuilder::new(name.into())
     }
 
-    fn from_builder(builder: FrontDoorBuilder) -> Self {
-        let FrontDoorBuilder { name, quota, block, share, max_suspects, clock } = builder;
+    fn from_builder(builder: SketchLimiterBuilder) -> Self {
+        let SketchLimiterBuilder { name, quota, block, share, max_suspects, clock } = builder;
         let mut suspects = MemoryLimiter::builder(name, SlidingWindow::with_segments(quota, builder::SEGMENTS))
             .max_keys(max_suspects)
             .clock(&clock);
@@ -233,7 +233,7 @@ impl FrontDoor {
 }
 
 #[async_trait]
-impl Limiter for FrontDoor {
+impl Limiter for SketchLimiter {
     fn name(&self) -> &str {
         self.suspects.name()
     }
@@ -309,9 +309,9 @@ impl Limiter for FrontDoor {
     }
 }
 
-impl fmt::Debug for FrontDoor {
+impl fmt::Debug for SketchLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FrontDoor")
+        f.debug_struct("SketchLimiter")
             .field("share", &self.share)
             .field("suspects", &self.suspects)
             .finish_non_exhaustive()

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Circle {
+pub(crate) enum Audience {
     /// Every client. An operation that requires more checks it itself.
     Public,
     /// Operators, by the read token or the admin token.
@@ -20,8 +20,8 @@ pub(crate) enum Circle {
     TenantOrOperator,
 }
 
-impl Circle {
-    /// Its word in the document, under `x-circle`.
+impl Audience {
+    /// Its word in the document, under `x-audience`.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Public => "public",

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Lets one event per period into the log, with the number of events that were left out.
 #[derive(Debug)]
-pub struct Seldom {
+pub struct LogThrottle {
     period: Duration,
     state: Mutex<State>,
 }
@@ -18,7 +18,7 @@ struct State {
     unlogged: u64,
 }
 
-impl Seldom {
+impl LogThrottle {
     /// Creates a throttle that lets one event per `period` through.
     pub const fn new(period: Duration) -> Self {
         Self { period, state: Mutex::new(State { logged_at: None, unlogged: 0 }) }
@@ -44,7 +44,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_many_events_one_a_period_is_logged_with_the_count_of_the_others() {
         let period = Duration::from_secs(60);
-        let events = Seldom::new(period);
+        let events = LogThrottle::new(period);
         assert_eq!(events.count(), Some(0));
         for _ in 0..1_000 {
             assert_eq!(events.count(), None);

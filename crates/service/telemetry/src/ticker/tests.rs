@@ -24,27 +24,27 @@ async fn a_hanging_job_store_delays_no_verdict() {
     let seen: Arc<Mutex<Vec<(Duration, u64)>>> = Arc::default();
     let (started, listener) = (Instant::now(), Arc::clone(&seen));
     telemetry
-        .board()
-        .every_second(move |beat| listener.lock().unwrap().push((started.elapsed(), samples(beat.health))));
+        .sources()
+        .every_second(move |tick| listener.lock().unwrap().push((started.elapsed(), samples(tick.health))));
 
     // One response in the middle of each second. The store never answers.
     let requests = async {
-        tokio::time::sleep(BEAT / 2).await;
+        tokio::time::sleep(TICK / 2).await;
         for _ in 0..SECONDS {
             endpoint.record(StatusClass::Success, Duration::from_millis(1));
-            tokio::time::sleep(BEAT).await;
+            tokio::time::sleep(TICK).await;
         }
     };
     tokio::select! {
         () = requests => {}
-        () = beat(telemetry) => {}
+        () = tick(telemetry) => {}
         () = ask(telemetry, std::future::pending) => {}
     }
 
     let seen = seen.lock().unwrap();
     for second in 3..=SECONDS {
         let at = Duration::from_secs(second);
-        let verdicts: Vec<_> = seen.iter().filter(|(when, _)| *when >= at && *when < at + BEAT / 4).collect();
+        let verdicts: Vec<_> = seen.iter().filter(|(when, _)| *when >= at && *when < at + TICK / 4).collect();
         assert!(verdicts.iter().any(|(_, samples)| *samples == second), "at {at:?} of {second} responses: {seen:?}");
     }
     let report = telemetry.health().unwrap();
@@ -76,10 +76,10 @@ async fn every_reading_has_a_rule() {
     let cache = |_: &str| TieredCache::builder().build();
     let (store, _coherence) = Store::open(&path, cache, CancellationToken::new()).await.unwrap();
     telemetry.watch_pools(store.pools(), &HealthConfig::default());
-    telemetry.board().readings([Named::warning("cache_misses")], || vec![HealthConfig::default().cache_hits(1, 1)]);
+    telemetry.sources().readings([Named::warning("cache_misses")], || vec![HealthConfig::default().cache_hits(1, 1)]);
     telemetry.follow_queues(CancellationToken::new());
     telemetry.rates.file(QUEUES[0], QueueCounts::default());
-    telemetry.registry.tick(telemetry.registry.now() + BEAT);
+    telemetry.registry.tick(telemetry.registry.now() + TICK);
     *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
     telemetry.judge();
 
@@ -112,31 +112,31 @@ async fn every_reading_has_a_rule() {
 async fn a_part_that_panics_ends_no_pulse() {
     let Ground { telemetry, .. } = &Ground::new().await;
     tokio::time::pause();
-    let (asked, beats) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+    let (asked, ticks) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
     let counted = Arc::clone(&asked);
-    telemetry.board().readings([Named::warning("pool_wait")], move || {
+    telemetry.sources().readings([Named::warning("pool_wait")], move || {
         let mut asked = counted.lock().unwrap_or_else(PoisonError::into_inner);
         *asked += 1;
         assert!(*asked % 2 == 0, "every other time");
         Vec::new()
     });
-    let counted = Arc::clone(&beats);
-    telemetry.board().every_second(move |_| *counted.lock().unwrap() += 1);
+    let counted = Arc::clone(&ticks);
+    telemetry.sources().every_second(move |_| *counted.lock().unwrap() += 1);
     *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
-    let _ = tokio::time::timeout(Duration::from_secs(10), beat(telemetry)).await;
+    let _ = tokio::time::timeout(Duration::from_secs(10), tick(telemetry)).await;
     assert!(*asked.lock().unwrap_or_else(PoisonError::into_inner) >= 8, "asked each second");
-    assert!(*beats.lock().unwrap() >= 4, "and the listener was called for each evaluated second");
+    assert!(*ticks.lock().unwrap() >= 4, "and the listener was called for each evaluated second");
 }
 
 #[tokio::test]
 async fn a_reading_that_panics_costs_itself_alone() {
     let Ground { telemetry, .. } = &Ground::new().await;
-    telemetry.board().readings([Named::critical("broken")], || panic!("it always does"));
-    telemetry.board().readings([Named::warning("pool_wait")], || vec![HealthConfig::default().pool_wait(BEAT / 10)]);
+    telemetry.sources().readings([Named::critical("broken")], || panic!("it always does"));
+    telemetry.sources().readings([Named::warning("pool_wait")], || vec![HealthConfig::default().pool_wait(TICK / 10)]);
     let told: Arc<Mutex<u32>> = Arc::default();
     let counted = Arc::clone(&told);
-    telemetry.board().every_second(|_| panic!("so does who listens"));
-    telemetry.board().every_second(move |_| *counted.lock().unwrap() += 1);
+    telemetry.sources().every_second(|_| panic!("so does who listens"));
+    telemetry.sources().every_second(move |_| *counted.lock().unwrap() += 1);
     *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
     for _ in 0..10 {
         telemetry.judge();
@@ -169,9 +169,9 @@ async fn a_query_that_panics_counts_as_unanswered_and_the_next_one_runs() {
         std::future::ready(Ok(Vec::new()))
     };
     let mut seen = Vec::new();
-    let _ = tokio::time::timeout(BEAT * 3 / 2, ask(telemetry, question)).await;
+    let _ = tokio::time::timeout(TICK * 3 / 2, ask(telemetry, question)).await;
     seen.push(telemetry.asked().unwrap().unserved);
-    let _ = tokio::time::timeout(BEAT * 3 / 2, ask(telemetry, question)).await;
+    let _ = tokio::time::timeout(TICK * 3 / 2, ask(telemetry, question)).await;
     seen.push(telemetry.asked().unwrap().unserved);
     assert_eq!(seen, [None, Some(Vec::new())]);
 }

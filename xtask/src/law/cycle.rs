@@ -1,15 +1,15 @@
-//! Rows of the table that would let packages import one another in a circle.
+//! Rows of the table that would let packages import one another in a cycle.
 //!
-//! Cargo refuses such a circle, unless one of its imports is a dev-dependency.
+//! Cargo refuses such a cycle, unless one of its imports is a dev-dependency.
 
 use super::Breach;
 use super::graph::{Graph, reach};
 use super::table::Row;
 
-/// The first circle of the table.
+/// The first cycle of the table.
 pub(super) fn first(rows: &'static [Row]) -> Option<Breach<'static>> {
     let graph = rows.iter().map(|row| (row.package, row.may_import.iter().copied().collect())).collect();
-    rows.iter().find_map(|row| Some(Breach::Circle { package: row.package, way: way_back(row.package, &graph)? }))
+    rows.iter().find_map(|row| Some(Breach::Cycle { package: row.package, way: way_back(row.package, &graph)? }))
 }
 
 /// The packages from one back to itself.
@@ -32,8 +32,8 @@ mod tests {
     use crate::law::table::Row;
 
     #[test]
-    fn a_package_that_may_import_itself_is_a_circle() {
-        // The first row leads into the circle and is no part of it.
+    fn a_package_that_may_import_itself_is_a_cycle() {
+        // The first row leads into the cycle and is no part of it.
         const ROWS: &[Row] = &[Row { package: "a", may_import: &["b"] }, Row { package: "b", may_import: &["b"] }];
         let breach = first(ROWS).map(|breach| breach.to_string());
         assert_eq!(breach.as_deref(), Some("xtask/src/law/table.rs lets `b` import itself: b imports b"));
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ways_down_are_no_circle() {
+    fn two_ways_down_are_no_cycle() {
         const ROWS: &[Row] = &[
             Row { package: "a", may_import: &["b", "c"] },
             Row { package: "b", may_import: &["d"] },
