@@ -117,12 +117,7 @@ impl AnomalyDetectorBuilder {
         self
     }
 
-    /// Sets the clock; the system clock by default.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
-        self
-    }
+    clock_setter!(clock);
 
     /// Builds the detector.
     pub fn build(self) -> AnomalyDetector {

@@ -55,6 +55,18 @@
 //! [guarantees]: https://github.com/tidegate/tidegate/blob/main/docs/guarantees/ratelimit.md
 //! [exchange_rate]: https://github.com/tidegate/tidegate/blob/main/examples/exchange_rate/main.rs
 
+/// The method of a builder that sets its clock, the field at the path.
+macro_rules! clock_setter {
+    ($($field:ident).+) => {
+        /// Sets the clock; the system clock by default.
+        #[must_use]
+        pub fn clock(mut self, clock: impl Into<$crate::Clock>) -> Self {
+            self.$($field).+ = clock.into();
+            self
+        }
+    };
+}
+
 mod algorithm;
 mod anomaly;
 mod block;

@@ -107,12 +107,7 @@ impl<L: Limiter> NewKeysBuilder<L> {
         self
     }
 
-    /// Sets the clock; the system clock by default.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
-        self
-    }
+    clock_setter!(clock);
 
     /// Builds the limiter.
     pub fn build(self) -> NewKeys<L> {

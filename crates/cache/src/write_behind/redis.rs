@@ -119,7 +119,8 @@ impl Place {
         }
     }
 
-    /// The turn to flush: one process at a time, so that no work is done twice. Nothing depends on it.
+    /// The turn to flush: one process at a time, so that no work is done twice. Nothing depends on
+    /// it.
     pub(super) fn turn(&self, keyspace: &Keyspace, options: &WriteBehindOptions) -> Lock {
         let store = RedisStore::new(self.client.clone(), keyspace.clone());
         Lock::new(Arc::new(store), format!("{}:{}", self.area, options.name)).lease(options.lease).without_renewal()

@@ -74,12 +74,7 @@ impl<S> FallbackBuilder<S> {
         self
     }
 
-    /// Sets the clock for outages; the system clock by default.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
-        self
-    }
+    clock_setter!(clock);
 
     pub(super) fn outage(&self) -> Outage {
         Outage::new(self.policy, self.patience, self.live.clone(), self.clock.clone())

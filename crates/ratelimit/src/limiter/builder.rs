@@ -52,12 +52,7 @@ impl<A: Algorithm> LimiterBuilder<A, InMemory> {
         self
     }
 
-    /// Sets the clock; the system clock by default.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.states.clock = clock.into();
-        self
-    }
+    clock_setter!(states.clock);
 
     /// Builds the limiter.
     pub fn build(self) -> MemoryLimiter<A> {

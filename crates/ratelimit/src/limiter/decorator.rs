@@ -124,6 +124,20 @@ pub trait LimiterDecorator: Send + Sync {
 /// The future of an asynchronous method, as `async_trait` declares it.
 type Answer<'c, T> = Pin<Box<dyn Future<Output = Result<T, CheckError>> + Send + 'c>>;
 
+/// Methods that return the future of the decorator's method of the same name.
+macro_rules! pass_on {
+    ($($method:ident($($arg:ident: $type:ty)?) -> $answer:ty;)*) => {$(
+        fn $method<'a, 'b, 'c>(&'a self, key: &'b str $(, $arg: $type)?) -> Answer<'c, $answer>
+        where
+            'a: 'c,
+            'b: 'c,
+            Self: 'c,
+        {
+            LimiterDecorator::$method(self, key $(, $arg)?)
+        }
+    )*};
+}
+
 /// Passes on the futures of the decorator, so that it adds none of its own.
 impl<D: LimiterDecorator> Limiter for D {
     fn name(&self) -> &str {
@@ -146,67 +160,14 @@ impl<D: LimiterDecorator> Limiter for D {
         LimiterDecorator::set_quota(self, quota)
     }
 
-    fn check<'a, 'b, 'c>(&'a self, key: &'b str, cost: u64) -> Answer<'c, Decision>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        LimiterDecorator::check(self, key, cost)
-    }
-
-    fn peek<'a, 'b, 'c>(&'a self, key: &'b str, cost: u64) -> Answer<'c, Decision>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        LimiterDecorator::peek(self, key, cost)
-    }
-
-    fn penalty<'a, 'b, 'c>(&'a self, key: &'b str, cost: u64) -> Answer<'c, Decision>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        LimiterDecorator::penalty(self, key, cost)
-    }
-
-    fn reward<'a, 'b, 'c>(&'a self, key: &'b str, amount: u64) -> Answer<'c, Decision>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        LimiterDecorator::reward(self, key, amount)
-    }
-
-    fn reset<'a, 'b, 'c>(&'a self, key: &'b str) -> Answer<'c, bool>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        LimiterDecorator::reset(self, key)
-    }
-
-    fn block<'a, 'b, 'c>(&'a self, key: &'b str, duration: Duration) -> Answer<'c, ()>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        LimiterDecorator::block(self, key, duration)
-    }
-
-    fn unblock<'a, 'b, 'c>(&'a self, key: &'b str) -> Answer<'c, bool>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        LimiterDecorator::unblock(self, key)
+    pass_on! {
+        check(cost: u64) -> Decision;
+        peek(cost: u64) -> Decision;
+        penalty(cost: u64) -> Decision;
+        reward(amount: u64) -> Decision;
+        reset() -> bool;
+        block(duration: Duration) -> ();
+        unblock() -> bool;
     }
 
     fn known_denial(&self, key: &str, cost: u64) -> Option<Decision> {

@@ -89,12 +89,7 @@ impl<L: Limiter> DenyCacheBuilder<L> {
         self
     }
 
-    /// Sets the clock; the system clock, which is monotonic, by default.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
-        self
-    }
+    clock_setter!(clock);
 
     /// Builds the cache.
     pub fn build(self) -> DenyCache<L> {

@@ -1,7 +1,7 @@
 //! A tenant's plan for the script: 35 bytes, of which the script compares the first seven.
 
 use crate::tenant::TierName;
-use crate::{StoreError, TenantPlan, Tier, TierLimits, Tiers};
+use crate::{StoreError, TenantPlan, TierLimits, Tiers};
 
 /// Encodes an unlimited or unknown number of users: one above the maximum.
 pub(super) const ANY: u64 = 1 << 32;
@@ -13,7 +13,8 @@ const UNLISTED: u8 = u8::MAX;
 /// Its name, and that of a tier that is not in the table of the process that reads the plan.
 const UNKNOWN: TierName = TierName::new("unknown").expect("it has the form of a name");
 
-/// `<I7 epoch><B position of the tier><B bits of own limits><I7 minute><I7 hour><I7 day><I5 users>`, little-endian.
+/// `<I7 epoch><B tier><B bits of own limits><I7 minute><I7 hour><I7 day><I5 users>`, little-endian.
+/// A tier is its position in the table.
 pub(super) fn pack(plan: &TenantPlan, tiers: &Tiers) -> Vec<u8> {
     let limits = plan.limits();
     let own = plan.own().iter().rev().fold(0_u8, |bits, own| bits << 1 | u8::from(*own));
@@ -40,7 +41,7 @@ fn read(bytes: &[u8], tiers: &Tiers) -> Option<TenantPlan> {
         whole[..length].copy_from_slice(bytes.get(at..at + length)?);
         Some(u64::from_le_bytes(whole))
     };
-    let tier = tiers.iter().nth(usize::from(*bytes.get(7)?)).map_or(UNKNOWN, Tier::label);
+    let tier = tiers.iter().nth(usize::from(*bytes.get(7)?)).map_or(UNKNOWN, |tier| tier.name);
     let bits = *bytes.get(8)?;
     let users = number(30, 5)?;
     let users = if users == ANY { None } else { Some(u32::try_from(users).ok()?) };
@@ -53,7 +54,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Overrides, Quota};
+    use crate::{Overrides, Quota, Tier};
 
     fn five() -> Tiers {
         Tiers::default().with(Tier::new("startup", Tier::FREE.limits()).unwrap()).unwrap()

@@ -78,12 +78,7 @@ impl SketchLimiterBuilder {
         self
     }
 
-    /// Sets the clock; the system clock by default.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
-        self
-    }
+    clock_setter!(clock);
 
     /// Builds the sketch limiter.
     pub fn build(self) -> SketchLimiter {

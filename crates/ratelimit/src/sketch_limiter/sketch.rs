@@ -214,8 +214,8 @@ mod tests {
         }
     }
 
-    /// The bound in the documentation of the sketch limiter: an error above `e / width` of the total
-    /// count has a probability of at most `e^-rows`.
+    /// The bound in the limiter's documentation: an error above `e / width` of the total count has
+    /// a probability of at most `e^-rows`.
     #[test]
     fn errs_no_more_than_promised() {
         let sketch = Sketch::new();

@@ -7,8 +7,8 @@ use super::{Overrides, Tier, TierLimits};
 use crate::{Quota, QuotaError};
 
 /// The name of a tier, the tenant's own limits, and the epoch of both. Serializes as `tier`,
-/// `limits` (the tenant's own), `effective_limits` (those of the tier, replaced by the tenant's own)
-/// and `epoch`.
+/// `limits` (the tenant's own), `effective_limits` (those of the tier, replaced by the tenant's
+/// own) and `epoch`.
 ///
 /// Each change of a tenant's plan needs a higher epoch than the previous one. The application that
 /// stores the plans assigns epochs, for example from a column that grows with each update. A
@@ -51,7 +51,7 @@ impl TenantPlan {
         }
         let Overrides { per_minute, per_hour, per_day, max_users } = overrides;
         let own = [per_minute.is_some(), per_hour.is_some(), per_day.is_some(), max_users.is_some()];
-        Ok(Self { tier: tier.label(), limits: tier.limits().with_overrides(&overrides)?, own, epoch: 0 })
+        Ok(Self { tier: tier.name, limits: tier.limits().with_overrides(&overrides)?, own, epoch: 0 })
     }
 
     /// The same plan with an epoch, limited to [`MAX_EPOCH`](Self::MAX_EPOCH).
@@ -118,7 +118,7 @@ impl TenantPlan {
 /// The tier's default plan, without an epoch.
 impl From<Tier> for TenantPlan {
     fn from(tier: Tier) -> Self {
-        Self { tier: tier.label(), limits: tier.limits(), own: [false; 4], epoch: 0 }
+        Self { tier: tier.name, limits: tier.limits(), own: [false; 4], epoch: 0 }
     }
 }
 
@@ -126,7 +126,7 @@ impl From<Tier> for TenantPlan {
 impl From<TierLimits> for TenantPlan {
     fn from(limits: TierLimits) -> Self {
         let own = [true, true, true, limits.max_users().is_some()];
-        Self { tier: Tier::ENTERPRISE.label(), limits, own, epoch: 0 }
+        Self { tier: Tier::ENTERPRISE.name, limits, own, epoch: 0 }
     }
 }
 
@@ -146,7 +146,7 @@ impl TryFrom<Parts> for TenantPlan {
     type Error = QuotaError;
 
     fn try_from(parts: Parts) -> Result<Self, QuotaError> {
-        let effective = Tier::of(parts.tier, parts.effective_limits);
+        let effective = Tier { name: parts.tier, limits: parts.effective_limits };
         Ok(Self::try_new(effective, parts.overrides)?.at_epoch(parts.epoch))
     }
 }

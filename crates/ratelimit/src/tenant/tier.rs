@@ -10,19 +10,19 @@ use crate::{Quota, QuotaError, TierError};
 /// A tier: a name, and the limits of its tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tier {
-    name: TierName,
-    limits: TierLimits,
+    pub(crate) name: TierName,
+    pub(super) limits: TierLimits,
 }
 
 impl Tier {
     /// 60 per minute, 1,000 per hour, 10,000 per day, 10 users.
-    pub const FREE: Self = Self::known("free", granted(60, 1_000, 10_000, Some(10)));
+    pub const FREE: Self = Self::known("free", 60, 1_000, 10_000, Some(10));
     /// 120 per minute, 3,000 per hour, 30,000 per day, 50 users.
-    pub const BASIC: Self = Self::known("basic", granted(120, 3_000, 30_000, Some(50)));
+    pub const BASIC: Self = Self::known("basic", 120, 3_000, 30_000, Some(50));
     /// 300 per minute, 10,000 per hour, 100,000 per day, 200 users.
-    pub const PREMIUM: Self = Self::known("premium", granted(300, 10_000, 100_000, Some(200)));
+    pub const PREMIUM: Self = Self::known("premium", 300, 10_000, 100_000, Some(200));
     /// 1,000 per minute, 50,000 per hour, 500,000 per day, unlimited users.
-    pub const ENTERPRISE: Self = Self::known("enterprise", granted(1_000, 50_000, 500_000, None));
+    pub const ENTERPRISE: Self = Self::known("enterprise", 1_000, 50_000, 500_000, None);
 
     /// Creates a tier. Its name has 1 to 16 lower-case letters, digits and hyphens.
     ///
@@ -43,19 +43,11 @@ impl Tier {
         self.limits
     }
 
-    pub(super) const fn of(name: TierName, limits: TierLimits) -> Self {
-        Self { name, limits }
-    }
-
-    pub(crate) const fn label(&self) -> TierName {
-        self.name
-    }
-
     /// Runs at compile time only.
-    const fn known(name: &str, limits: TierLimits) -> Self {
-        match TierName::new(name) {
-            Some(name) => Self { name, limits },
-            None => unreachable!(),
+    const fn known(name: &str, per_minute: u64, per_hour: u64, per_day: u64, max_users: Option<u32>) -> Self {
+        match (TierName::new(name), TierLimits::new(per_minute, per_hour, per_day, max_users)) {
+            (Some(name), Ok(limits)) => Self { name, limits },
+            _ => unreachable!(),
         }
     }
 }
@@ -63,14 +55,6 @@ impl Tier {
 impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-/// Runs at compile time only.
-const fn granted(per_minute: u64, per_hour: u64, per_day: u64, max_users: Option<u32>) -> TierLimits {
-    match TierLimits::new(per_minute, per_hour, per_day, max_users) {
-        Ok(limits) => limits,
-        Err(_) => unreachable!(),
     }
 }
 

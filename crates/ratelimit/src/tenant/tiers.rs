@@ -13,8 +13,8 @@ const MAX_TIERS: usize = 255;
 
 /// The tiers of an application, in order. Cheap to clone.
 ///
-/// By default there are four: `free`, `basic`, `premium` and `enterprise`. [`with`](Self::with) adds
-/// others, or changes the limits of one.
+/// By default there are four: `free`, `basic`, `premium` and `enterprise`. [`with`](Self::with)
+/// adds others, or changes the limits of one.
 ///
 /// ```
 /// # use tidegate_ratelimit::{TenantPlan, Tier, TierLimits, Tiers};
@@ -66,15 +66,6 @@ impl Tiers {
 impl Default for Tiers {
     fn default() -> Self {
         Self([Tier::FREE, Tier::BASIC, Tier::PREMIUM, Tier::ENTERPRISE].into())
-    }
-}
-
-impl<'a> IntoIterator for &'a Tiers {
-    type Item = &'a Tier;
-    type IntoIter = std::slice::Iter<'a, Tier>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
     }
 }
 

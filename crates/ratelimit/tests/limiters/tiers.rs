@@ -19,7 +19,7 @@ fn are_found_by_their_names() {
     let tiers = Tiers::default();
     let names: Vec<&str> = tiers.iter().map(Tier::name).collect();
     assert_eq!(names, ["free", "basic", "premium", "enterprise"]);
-    for tier in &tiers {
+    for tier in tiers.iter() {
         assert_eq!(tiers.get(tier.name()).as_ref(), Ok(tier));
     }
     for name in ["", "FREE", "gold"] {

@@ -96,12 +96,7 @@ impl<A: RedisAlgorithm> LeasedLimiterBuilder<A> {
         self
     }
 
-    /// Sets the clock for leases; the system clock by default.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
-        self.clock = clock.into();
-        self
-    }
+    clock_setter!(clock);
 
     /// Builds the limiter.
     pub fn build(self) -> LeasedLimiter<A> {

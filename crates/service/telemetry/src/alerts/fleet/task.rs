@@ -153,7 +153,8 @@ impl Task {
         Ok(())
     }
 
-    /// Reads the silences of all processes and applies them to the dispatcher. Removes the expired ones.
+    /// Reads the silences of all processes and applies them to the dispatcher. Removes the expired
+    /// ones.
     async fn adopt_silences(&self) -> Result<(), StoreError> {
         let _silencing = self.fleet.silencing.lock().await;
         for over in self.dispatcher.adopt_silences(self.fleet.store.alert_silences().await?) {
