@@ -6,6 +6,7 @@ mod bans;
 mod cycle;
 mod graph;
 mod page;
+mod prose;
 mod source;
 mod structure;
 mod table;
@@ -39,6 +40,7 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
     breaches.extend(page::check(root)?);
     breaches.extend(source::check(root)?);
     breaches.extend(structure::check(root, &packages)?);
+    breaches.extend(prose::check(root)?);
     if breaches.is_empty() {
         Ok(format!("the laws hold: {} packages, {} dependencies", packages.len(), edges.len()))
     } else {

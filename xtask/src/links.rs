@@ -28,7 +28,7 @@ pub(crate) fn check(root: &Path) -> Result<String, String> {
     }
 }
 
-fn documents(root: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn documents(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = entries(root)?;
     let mut directories = vec![root.join("docs"), root.join("deploy")];
     while let Some(directory) = directories.pop() {

@@ -1,7 +1,7 @@
 //! Time as a value: pass a [`Clock`] to a component, and a test decides what time it is.
 //!
-//! All Tidegate crates that read time take this type. So one [`ManualClock`] moves the cache, the
-//! rate limits, the queue and the monitoring of a test at once.
+//! The cache, the rate limits, the queue, the monitoring and the stores of `tidegate-sync` take
+//! this type. So one [`ManualClock`] moves them all in a test.
 //!
 //! ```
 //! use std::time::Duration;

@@ -158,6 +158,21 @@ async fn leases_are_given_renewed_and_settled_on_a_full_server() {
     );
 }
 
+/// As of the workers that start on a full server: each loads its scripts.
+#[tokio::test]
+async fn the_memory_of_scripts_keeps_no_job_back_on_a_full_server() {
+    let harness = Harness::new().await;
+    harness.broker.enqueue(QUEUE, jobs(0..2)).await.unwrap();
+    harness.fill().await;
+    assert_eq!(harness.fetch(1).await.len(), 1, "the memory in use is noted");
+    // A megabyte: four times what work may add to a small server.
+    for number in 0..64 {
+        let script = format!("return '{number}{}'", "x".repeat(16 << 10));
+        harness.server.cli(&["SCRIPT", "LOAD", &script]).await;
+    }
+    assert_eq!(harness.fetch(1).await.len(), 1);
+}
+
 #[tokio::test]
 async fn maintenance_goes_on_on_a_full_server() {
     let harness = Harness::new().await;

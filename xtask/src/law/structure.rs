@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{Package, TargetKind};
 
 use self::package::Sources;
+pub(super) use self::rule::MAX_COMMENT;
 
 /// Returns every breach.
 pub(super) fn check(root: &Path, packages: &[&Package]) -> Result<Vec<String>, String> {

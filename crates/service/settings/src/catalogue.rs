@@ -55,6 +55,10 @@ const COUNT: usize = {
     count
 };
 
+/// An operator reads them all. Give a new one as an option of a setting that is there.
+const MAX_SETTINGS: usize = 85;
+const _: () = assert!(COUNT <= MAX_SETTINGS, "there are more settings than an operator reads");
+
 const fn joined() -> [Setting; COUNT] {
     let mut all = [GROUPS[0].settings[0]; COUNT];
     let (mut at, mut group) = (0, 0);

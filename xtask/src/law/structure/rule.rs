@@ -25,7 +25,7 @@ pub(super) const MAX_CRATE_THOUSANDS: usize = 15;
 pub(super) const MAX_FILE: usize = 400;
 
 /// Most columns of a comment.
-pub(super) const MAX_COMMENT: usize = 100;
+pub(in crate::law) const MAX_COMMENT: usize = 100;
 
 /// A number beyond its rule's limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
