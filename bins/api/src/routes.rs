@@ -74,7 +74,7 @@ where
     L: Layer<Route> + Clone + Send + Sync + 'static,
     L::Service: Inner + Sync,
 {
-    let compression = wire::Worthwhile { above: app.settings().http.compress_above };
+    let compression = wire::Compressible { above: app.settings().http.compress_above };
     routes.layer((
         *app.access_log(),
         fn_layer(compression, wire::layer),

@@ -19,7 +19,7 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 /// Notifies the observer. Its panic, which the hook reports, must end neither a load nor a thread.
-pub fn tell(observer: &dyn Observer, event: &Event<'_>) {
+pub fn notify(observer: &dyn Observer, event: &Event<'_>) {
     drop(catch_unwind(AssertUnwindSafe(|| observer.on(event))));
 }
 

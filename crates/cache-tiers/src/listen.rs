@@ -26,7 +26,7 @@ impl Listeners {
     }
 
     /// Reports a value that was removed. A panic ends with the call. The caller holds no lock.
-    pub(crate) fn tell(&self, class: ClassId, key: &Key, value: &Anything, cause: Removal) {
+    pub(crate) fn notify(&self, class: ClassId, key: &Key, value: &Anything, cause: Removal) {
         if !self.any.load(Ordering::Acquire) {
             return;
         }

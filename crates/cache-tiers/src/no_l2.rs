@@ -214,7 +214,7 @@ never! { L2:
 
 never! { L2:
     async fn fence(&self, _: &Key, _: &mut Patience) -> Option<Ticket>;
-    async fn tell(&self, _: &Key, _: &mut Patience) -> bool;
+    async fn announce(&self, _: &Key, _: &mut Patience) -> bool;
     async fn put(&self, _: &Key, _: Option<New>) -> bool;
     async fn put_many(&self, _: Vec<(Key, Option<New>)>) -> ();
     async fn put_unless(&self, _: &Key, _: New, _: &[u8]) -> Result<bool, Untold>;

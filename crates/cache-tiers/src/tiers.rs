@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::bell::Bell;
 use crate::class::{Class, ClassTable, Count};
 use crate::dice::Dice;
-use crate::event::{Event, LookupOutcome, Observer, tell};
+use crate::event::{Event, LookupOutcome, Observer, notify};
 use crate::fence::Fence;
 use crate::fill::{Fill, Keep, Known};
 use crate::flight::FlightTable;
@@ -62,7 +62,7 @@ impl Tiers {
         }
         if let Some(observer) = &self.observer {
             let latency = started.map(|started| self.clock.now().saturating_sub(started));
-            tell(&**observer, &Event::Lookup { class: class.ttl.name(), tier: memory::NAME, outcome, latency });
+            notify(&**observer, &Event::Lookup { class: class.ttl.name(), tier: memory::NAME, outcome, latency });
         }
         found
     }
@@ -115,7 +115,7 @@ impl Tiers {
 
     pub fn notify(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
-            tell(&**observer, event);
+            notify(&**observer, event);
         }
     }
 }

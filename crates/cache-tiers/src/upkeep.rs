@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::class::Class;
-use crate::event::{Event, Removal, tell};
+use crate::event::{Event, Removal, notify};
 use crate::generation::Generation;
 use crate::key::Key;
 use crate::l2::Mark;
@@ -53,22 +53,22 @@ impl Tiers {
     pub fn report_left(&self, key: &Key, inserted: &Inserted) {
         if let Some(observer) = &self.observer {
             for key in inserted.evicted(key) {
-                tell(&**observer, &Event::Evicted { tier: memory::NAME, key });
+                notify(&**observer, &Event::Evicted { tier: memory::NAME, key });
             }
             if inserted.has_replaced(key) {
-                tell(&**observer, &Event::Removed { tier: memory::NAME, key, cause: Removal::Replaced });
+                notify(&**observer, &Event::Removed { tier: memory::NAME, key, cause: Removal::Replaced });
             }
         }
         for (held, hit, is_replaced) in inserted.left(key) {
             let cause = if is_replaced { Removal::Replaced } else { Removal::Evicted };
-            self.listeners.tell(held.terms.class, &held.key, &hit.value, cause);
+            self.listeners.notify(held.terms.class, &held.key, &hit.value, cause);
         }
     }
 
     /// Reports a removed value. The caller holds no lock.
     pub fn report_removed(&self, key: &Key, removed: &Slot, cause: Removal) {
         self.notify(&Event::Removed { tier: memory::NAME, key, cause });
-        self.listeners.tell(removed.class, key, &removed.value, cause);
+        self.listeners.notify(removed.class, key, &removed.value, cause);
     }
 
     /// Returns the value to serve if a hit cannot decide: its calm period is over, or an

@@ -160,7 +160,7 @@ impl TieredCache {
 
     /// Invalidates in L1 and reports it.
     async fn invalidate_here(&self, scopes: &[Scope<'_>]) -> usize {
-        let tell = |scope: Scope<'_>, count| {
+        let notify = |scope: Scope<'_>, count| {
             let is_counted =
                 matches!(scope, Scope::Key(_) | Scope::Expired(_) | Scope::Pattern(_) | Scope::PatternOf(..));
             // A class that this process does not use does not concern it.
@@ -168,7 +168,7 @@ impl TieredCache {
                 self.tiers.notify(&Event::Invalidated { scope, removed: is_counted.then_some(count) });
             }
         };
-        InL1 { tiers: &self.tiers, scopes, is_done: false }.invalidate(tell).await
+        InL1 { tiers: &self.tiers, scopes, is_done: false }.invalidate(notify).await
     }
 
     /// Number of invalidations that the shared tier has not received. `None` without one.
@@ -187,7 +187,7 @@ struct InL1<'a> {
 
 impl InL1<'_> {
     /// Reports how many live entries were removed, if counted, for each scope and in total.
-    async fn invalidate(mut self, tell: impl Fn(Scope<'_>, usize)) -> usize {
+    async fn invalidate(mut self, notify: impl Fn(Scope<'_>, usize)) -> usize {
         let mut removed = 0;
         for scope in self.scopes {
             let count = match *scope {
@@ -199,7 +199,7 @@ impl InL1<'_> {
                 scope => self.tiers.drop_scope(scope),
             };
             removed += count;
-            tell(*scope, count);
+            notify(*scope, count);
         }
         self.is_done = true;
         removed

@@ -156,7 +156,7 @@ impl<V: Send + Sync + 'static> TypedCache<V> {
                 let fill_l2 = l2.fill(ticket, &self.class, &**codec, &fill, (&flight.inquiry, began), &mut patience);
                 // Without an id L2 may hold the old value; without a notice, others do.
                 if let Some(mark) = fill_l2.boxed().await.filter(|mark| mark.id.is_some())
-                    && l2.tell(key, &mut patience).boxed().await
+                    && l2.announce(key, &mut patience).boxed().await
                 {
                     return under_way.end(pack(fill, self.form.weigh), Some(mark));
                 }

@@ -22,9 +22,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
-use tidegate_base::places::TooManyFollowers;
+use tidegate_base::permit_pool::TooManyFollowers;
 use tidegate_node::jobs::QUEUES;
-use tidegate_telemetry::{Follower, Told, Topic};
+use tidegate_telemetry::{Follower, StreamEvent, Topic};
 use tokio_util::sync::CancellationToken;
 
 use tidegate_web::app::App;
@@ -96,14 +96,14 @@ pub(super) fn streamed(
     (headers, answer).into_response()
 }
 
-type Place = (Follower, CancellationToken);
+type Permit = (Follower, CancellationToken);
 
-async fn next((mut follower, stop): Place) -> Option<(Result<Event, Infallible>, Place)> {
+async fn next((mut follower, stop): Permit) -> Option<(Result<Event, Infallible>, Permit)> {
     let told = stop.run_until_cancelled(follower.next()).await??;
     Some((Ok(event(&told)), (follower, stop)))
 }
 
-fn event(told: &Told) -> Event {
+fn event(told: &StreamEvent) -> Event {
     let event = Event::default().event(told.name).data(&*told.data);
     match &told.id {
         Some(id) => event.id(&**id),

@@ -17,14 +17,14 @@ use tidegate_web::problem::Problem;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct ExportRequest {
     format: Format,
 }
 
 /// Responds with the job that will write the file.
 pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let sent = Sent::of(&request)?;
-    let Json(Asked { format }) = Json::from_request(request, &app).await?;
+    let Json(ExportRequest { format }) = Json::from_request(request, &app).await?;
     let job = ExportSchedules { tenant: caller.tenant.id.clone(), format };
     file_runs::begin(&app, &caller, &job, app.settings().files.export, sent, "/api/schedules/export").await
 }

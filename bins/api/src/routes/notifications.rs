@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_node::jobs::shown;
 use tidegate_store::Notification;
-use tidegate_store::notify::{NotFollowed, Subscription, Told};
+use tidegate_store::notify::{NotFollowed, Subscription, SubscriptionEvent};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -114,7 +114,7 @@ impl Stream {
     }
 
     /// Returns the next notifications, while the key or session is valid.
-    async fn told(&mut self) -> Option<Told> {
+    async fn told(&mut self) -> Option<SubscriptionEvent> {
         loop {
             tokio::select! {
                 biased;
@@ -124,7 +124,7 @@ impl Stream {
                     }
                 }
                 told = self.subscription.next() => match told {
-                    Some(Told::Notification(other)) if !concerns(&self.caller, &other) => {}
+                    Some(SubscriptionEvent::Notification(other)) if !concerns(&self.caller, &other) => {}
                     told => return told,
                 },
             }
@@ -132,12 +132,12 @@ impl Stream {
     }
 }
 
-fn event(told: &Told) -> Event {
+fn event(told: &SubscriptionEvent) -> Event {
     match told {
-        Told::Notification(notification) => {
+        SubscriptionEvent::Notification(notification) => {
             Event::default().event("notification").id(id(notification.seq)).data(shown(notification).to_string())
         }
-        Told::Gap { missed, after } => {
+        SubscriptionEvent::Gap { missed, after } => {
             let data = json!({"missed": missed, "after": after});
             Event::default().event("gap").id(id(*after)).data(data.to_string())
         }

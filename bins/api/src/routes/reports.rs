@@ -17,7 +17,7 @@ use tidegate_web::problem::Problem;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct ReportRequest {
     kind: ReportKind,
     from: String,
     to: String,
@@ -26,7 +26,7 @@ struct Asked {
 /// Responds with the job that will create the report.
 pub(super) async fn create(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
     let sent = Sent::of(&request)?;
-    let Json(Asked { kind, from, to }) = Json::from_request(request, &app).await?;
+    let Json(ReportRequest { kind, from, to }) = Json::from_request(request, &app).await?;
     let span = Span::read(kind, &from, &to).map_err(|errors| invalid(&errors))?;
     let job = MakeReport::of(caller.tenant.id.clone(), kind, &span);
     file_runs::begin(&app, &caller, &job, app.settings().files.report, sent, "/api/reports").await

@@ -120,7 +120,7 @@ impl RedisTier {
         let names: Vec<String> = changed.map(|((fenced, _), _)| self.names.value(&fenced.key)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         if !names.is_empty()
-            && let Err(error) = patience.spend(self.ways.tell_all(&names)).await
+            && let Err(error) = patience.spend(self.ways.notify_all(&names)).await
         {
             // A key whose notification failed counts as not done.
             done.answers.iter_mut().for_each(|answer| *answer = None);

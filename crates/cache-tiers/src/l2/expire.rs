@@ -24,6 +24,6 @@ impl RedisTier {
         let values = values_of(&items);
         let (common, mut patience) = ([Arg::from(u64::from(FORMAT)), Arg::from(BYTES)], Patience::new(FOREVER));
         run_many(&self.client, &self.scripts.expire_many, &common, items, 1, &mut patience).await.heard()?;
-        self.ways.tell_all(&values.iter().map(String::as_str).collect::<Vec<_>>()).await
+        self.ways.notify_all(&values.iter().map(String::as_str).collect::<Vec<_>>()).await
     }
 }

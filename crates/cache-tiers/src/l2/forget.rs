@@ -16,7 +16,7 @@ impl RedisTier {
         let keys = [self.names.value(key), self.names.fence(key)];
         let _changing = self.changing([key]);
         self.client.run(&self.scripts.forget, &keys, Vec::new()).await?;
-        self.ways.tell(&keys[0]).await
+        self.ways.notify(&keys[0]).await
     }
 
     /// Moves the cells of these tags, then their generations: one round trip, in a cluster two.
@@ -41,7 +41,7 @@ impl RedisTier {
             });
             try_join_all(generations).await?;
         }
-        try_join_all(tags.iter().map(|tag| async { self.ways.tell(&self.names.tag_mark(tag)).await })).await?;
+        try_join_all(tags.iter().map(|tag| async { self.ways.notify(&self.names.tag_mark(tag)).await })).await?;
         Ok(())
     }
 
@@ -50,7 +50,7 @@ impl RedisTier {
         let keys = [self.names.epoch(), self.names.class_mark(class)];
         let args = vec![Names::class_field(class).into()];
         self.client.run(&self.scripts.epoch_move, &keys, args).await?;
-        self.ways.tell(&keys[1]).await
+        self.ways.notify(&keys[1]).await
     }
 
     pub(super) async fn move_all(&self) -> Result<(), Error> {
@@ -60,6 +60,6 @@ impl RedisTier {
         let args = vec![fresh.into(), millis(EPOCH)];
         self.client.run(&self.scripts.epoch_new, &keys, args).await?;
         self.changes_everything();
-        self.ways.tell(&keys[1]).await
+        self.ways.notify(&keys[1]).await
     }
 }

@@ -47,7 +47,7 @@ impl RedisTier {
         self.changes_matching(pattern);
         let mark = self.names.pattern_mark(pattern, class);
         self.client.run(&self.scripts.mark, &[&mark], Vec::new()).await?;
-        self.ways.tell(&mark).await
+        self.ways.notify(&mark).await
     }
 
     async fn walk(&self, node: &Node, glob: &str, pattern: &Pattern, class: Option<&str>) -> Result<(), Error> {

@@ -83,7 +83,7 @@ impl RedisTier {
         let _changing = self.changing([key]);
         match self.client.run(&self.scripts.put_unless, &keys, args).await?.as_int()? {
             1 => {
-                self.ways.tell(&keys[0]).await?;
+                self.ways.notify(&keys[0]).await?;
                 Ok(true)
             }
             0 => Ok(false),

@@ -13,7 +13,7 @@ use super::patience::Patience;
 use super::tier::RedisTier;
 use crate::class::Class;
 use crate::codec::CodecError;
-use crate::event::{Event, Observer, tell};
+use crate::event::{Event, Observer, notify};
 use crate::key::Key;
 use crate::stats::TierStats;
 use tidegate_clock::Clock;
@@ -133,7 +133,7 @@ impl L2 {
 
     pub(super) fn notify(&self, event: &Event<'_>) {
         if let Some(observer) = &self.observer {
-            tell(&**observer, event);
+            notify(&**observer, event);
         }
     }
 }

@@ -60,7 +60,7 @@ impl RedisTier {
         if stored.as_int()? != 1 {
             return Err(Failure::Late);
         }
-        Ok(self.ways.tell(&keys[0]).await?)
+        Ok(self.ways.notify(&keys[0]).await?)
     }
 
     pub(super) async fn generations(&self, tags: &[Tag], ttl: Duration) -> Result<Vec<(Tag, Bytes)>, Error> {

@@ -79,8 +79,8 @@ impl L2 {
     /// Notifies others that a fill changed the key, if Redis does not. Returns whether it did.
     ///
     /// A load's fill needs no notice, because the values of other processes are still valid.
-    pub async fn tell(&self, key: &Key, patience: &mut Patience) -> bool {
-        match patience.spend(self.tier.ways.tell(&self.tier.names.value(key))).await {
+    pub async fn announce(&self, key: &Key, patience: &mut Patience) -> bool {
+        match patience.spend(self.tier.ways.notify(&self.tier.names.value(key))).await {
             Ok(()) => true,
             Err(error) => {
                 self.failed("tell", &error);

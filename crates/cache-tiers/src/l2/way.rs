@@ -78,7 +78,7 @@ impl Ways {
     }
 
     /// Publishes a change that was made, unless all others receive it from the server.
-    pub(super) async fn tell(&self, name: &str) -> Result<(), Error> {
+    pub(super) async fn notify(&self, name: &str) -> Result<(), Error> {
         let now = self.now.load(Ordering::SeqCst);
         if now == Way::Tracked as u8 {
             return Ok(());
@@ -88,12 +88,12 @@ impl Ways {
         if now == Way::Published as u8 { told } else { Ok(()) }
     }
 
-    /// Like [`tell`](Self::tell), for many changes.
-    pub(super) async fn tell_all(&self, names: &[&str]) -> Result<(), Error> {
+    /// As [`notify`](Self::notify), for many changes.
+    pub(super) async fn notify_all(&self, names: &[&str]) -> Result<(), Error> {
         if self.is_silent() {
             return Ok(());
         }
-        try_join_all(names.iter().map(|name| self.tell(name))).await?;
+        try_join_all(names.iter().map(|name| self.notify(name))).await?;
         Ok(())
     }
 }

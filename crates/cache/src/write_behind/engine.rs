@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::error::{FlushError, NotFlushed, WriteBehindError};
 use super::options::WriteBehindOptions;
-use tidegate_cache_tiers::{Event, event::tell};
+use tidegate_cache_tiers::{Event, event::notify};
 use tidegate_sync::Lock;
 
 /// How long to wait for another process that flushes, before the next check.
@@ -282,7 +282,7 @@ impl Work {
 
     fn notify(&self, event: &Event<'_>) {
         if let Some(observer) = &self.options.observer {
-            tell(&**observer, event);
+            notify(&**observer, event);
         }
     }
 }

@@ -3,8 +3,8 @@
 //! **It holds** the wall clock ([`clock`]), the name of the process ([`identity`]), signals
 //! ([`shutdown`]), standard output ([`stdout`]), private files ([`private`]), public addresses
 //! ([`public_address`]), suggestions for misspelt names ([`similar`]), limits on the subscribers to
-//! events ([`places`]), a throttle for log lines ([`LogThrottle`]), counted durations ([`Times`])
-//! and the error of a body that arrives too slowly ([`TooSlow`]).
+//! events ([`permit_pool`]), a throttle for log lines ([`LogThrottle`]), counted durations
+//! ([`Times`]) and the error of a body that arrives too slowly ([`TooSlow`]).
 //!
 //! **It must not hold** a setting, a table, a protocol or a type of the domain. Code that only one
 //! crate needs belongs in that crate.
@@ -15,7 +15,7 @@
 pub mod clock;
 pub mod identity;
 mod log_throttle;
-pub mod places;
+pub mod permit_pool;
 pub mod private;
 pub mod public_address;
 pub mod shutdown;

@@ -19,9 +19,9 @@ use tidegate_queue::{
 use tidegate_redis::{BlockingPool, Role};
 use tidegate_settings::Settings;
 use tidegate_store::notify::NotificationBus;
-use tidegate_store::running::{self, Held};
+use tidegate_store::running::{self, RestoreGuard};
 use tidegate_store::{Coherence, Store, StoreError};
-use tidegate_telemetry::{CacheRoom, CacheWatch, Export, JobsAtOnce, OutlookWatch, Telemetry, Watched, trace};
+use tidegate_telemetry::{CacheRoom, CacheWatch, Export, JobsAtOnce, Observed, OutlookWatch, Telemetry, trace};
 use tokio_util::sync::CancellationToken;
 
 use crate::database_mark;
@@ -62,7 +62,7 @@ pub struct Node {
     background: CancellationToken,
     export: Option<Export>,
     /// Prevents a restore of tables in files while the node runs.
-    _running: Option<Held>,
+    _running: Option<RestoreGuard>,
 }
 
 impl std::fmt::Debug for Node {
@@ -141,7 +141,7 @@ impl Node {
         let files = Files::open(&settings.files.place, &settings.data_dir)?;
         let spool = Spool::open(&files, &settings.data_dir)
             .map_err(|source| StartError::Spool { path: settings.data_dir.clone(), source })?;
-        let watched = Watched {
+        let watched = Observed {
             registry,
             slow_log,
             cache: cache.clone(),

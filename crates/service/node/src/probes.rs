@@ -3,7 +3,7 @@
 //! They are open to all clients at any rate. So an expensive answer is made once for all concurrent
 //! clients.
 
-mod kept;
+mod answer_cache;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
 use crate::serving::serve_settings;
-use kept::Kept;
+use answer_cache::AnswerCache;
 
 /// Timeout of a database. The client of a probe has a short timeout too, and a database that hangs
 /// is as bad as one that is gone.
@@ -68,8 +68,8 @@ pub struct Probes {
 /// Answers that concurrent clients share.
 #[derive(Debug)]
 struct Answers {
-    ready: Kept<Result<&'static str, NoAnswer>>,
-    text: Kept<Bytes>,
+    ready: AnswerCache<Result<&'static str, NoAnswer>>,
+    text: AnswerCache<Bytes>,
     database: Question,
     jobs: Question,
 }
@@ -77,8 +77,8 @@ struct Answers {
 impl Default for Answers {
     fn default() -> Self {
         Self {
-            ready: Kept::new(READY_HOLDS),
-            text: Kept::new(TEXT_HOLDS),
+            ready: AnswerCache::new(READY_HOLDS),
+            text: AnswerCache::new(TEXT_HOLDS),
             database: Question::new("the database does not answer\n"),
             jobs: Question::new("the job store does not answer\n"),
         }

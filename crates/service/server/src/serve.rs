@@ -11,11 +11,11 @@ mod bounds;
 mod conversation;
 mod descriptors;
 mod host;
-mod pace;
-mod patient;
+mod minimum_rate;
 mod protocol;
 mod streams;
 mod tls;
+mod write_timeout;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::accept::Door;
+use self::accept::Acceptor;
 pub use self::accept::listen;
 use self::admission::{Admission, Ticket};
 use self::arrival::Arrivals;
@@ -68,7 +68,7 @@ where
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.bounds.header_timeout).max_buf_size(LARGEST_HEAD);
     let most = descriptors::room_for(settings.bounds.max_connections);
-    let mut door = Door::new(listener);
+    let mut door = Acceptor::new(listener);
     let mut open = Open {
         admission: Admission::new(&settings),
         connections: JoinSet::new(),

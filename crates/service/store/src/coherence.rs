@@ -8,8 +8,8 @@
 //! Invariant with SQLite: a read that starts after a commit ended, in any process, is not answered
 //! with a state from before that commit.
 
-mod hearers;
 mod listen;
+mod listeners;
 mod lost;
 mod table;
 mod wal_index;
@@ -27,7 +27,7 @@ use super::store::Store;
 use listen::Listening;
 pub use lost::{Lost, WatchEnded};
 use table::Watcher;
-use wal_index::Known;
+use wal_index::ReadUpTo;
 
 /// Makes the cache of this process current. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct Coherence(Means);
 #[derive(Debug, Clone)]
 enum Means {
     /// A task reads the table for callers, if there may be new rows in it.
-    Table { known: Known, callers: mpsc::Sender<oneshot::Sender<()>> },
+    Table { known: ReadUpTo, callers: mpsc::Sender<oneshot::Sender<()>> },
     /// The server sends notifications.
     Listening(Listening),
 }

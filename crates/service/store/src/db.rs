@@ -1,8 +1,8 @@
 //! The only module that distinguishes the databases: SQLite in a file, or a PostgreSQL server.
 
 mod follower;
-mod lent;
 mod losses;
+mod pooled;
 mod replicas;
 mod server;
 mod server_watch;
@@ -21,7 +21,7 @@ use super::sql::Sql;
 use super::value::{Row, Value};
 
 pub(super) use follower::is_follower;
-use lent::Lent;
+use pooled::PooledConnection;
 use replicas::Replicas;
 pub(super) use server::{Server, connect_apart};
 pub use server_watch::{ReplicaState, ServerState, ServerWatch};
@@ -50,7 +50,7 @@ pub(super) enum Db {
 #[derive(Debug)]
 pub(super) enum Write {
     Sqlite { transaction: Transaction<'static, Sqlite>, file: OpenFile },
-    Postgres(Lent),
+    Postgres(PooledConnection),
 }
 
 impl Db {
@@ -101,7 +101,7 @@ impl Db {
         self.all(sql, values).await
     }
 
-    async fn lend_replica(&self, tag: &Tag) -> Option<Lent> {
+    async fn lend_replica(&self, tag: &Tag) -> Option<PooledConnection> {
         self.replicas()?.lend(tag).await
     }
 

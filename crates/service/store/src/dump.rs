@@ -21,7 +21,7 @@ use super::{Store, StoreError};
 pub use error::TargetError;
 use tables::Kind;
 pub use tables::{TABLES, Table};
-pub use target::{Inserts, Present, Target};
+pub use target::{ExistingData, Inserts, Target};
 
 /// Number of rows that one page reads.
 pub const PAGE: usize = 500;

@@ -8,16 +8,16 @@ use tidegate_testkit::{PostgresServer, poll_until};
 use uuid::Uuid;
 
 use super::Store;
-use super::ground::{LONG, Place, Process, acme, settings, tenant};
+use super::ground::{LONG, Process, TestDatabase, acme, settings, tenant};
 use super::schedules::tests::draft;
 
-fn following(primary: &PostgresServer, replicas: &[&PostgresServer]) -> Place {
+fn following(primary: &PostgresServer, replicas: &[&PostgresServer]) -> TestDatabase {
     let replicas = replicas.iter().map(|replica| replica.url().parse().unwrap()).collect();
-    Place::Server(Box::new(DatabaseSettings { replicas, ..settings(&primary.url()) }))
+    TestDatabase::Server(Box::new(DatabaseSettings { replicas, ..settings(&primary.url()) }))
 }
 
 /// A primary, its replica, and a process with a tenant.
-async fn ground() -> (PostgresServer, PostgresServer, Place, Process) {
+async fn ground() -> (PostgresServer, PostgresServer, TestDatabase, Process) {
     let primary = PostgresServer::start_tcp(&[]).await;
     let replica = primary.replica(&[]).await;
     let place = following(&primary, &[&replica]);

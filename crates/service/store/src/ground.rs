@@ -29,7 +29,7 @@ pub(super) enum Ground {
 }
 
 /// A database that processes open.
-pub(super) enum Place {
+pub(super) enum TestDatabase {
     File(PathBuf),
     Server(Box<DatabaseSettings>),
 }
@@ -45,14 +45,16 @@ impl Ground {
     }
 
     /// Makes an empty database.
-    pub(super) async fn place(&self) -> Place {
+    pub(super) async fn place(&self) -> TestDatabase {
         let next = |made: &Cell<u32>| made.replace(made.get() + 1);
         match self {
-            Self::Files(directory, made) => Place::File(directory.path().join(next(made).to_string()).join("app.db")),
+            Self::Files(directory, made) => {
+                TestDatabase::File(directory.path().join(next(made).to_string()).join("app.db"))
+            }
             Self::Server(server, made) => {
                 let schema = format!("place_{}", next(made));
                 server.psql(&format!("CREATE SCHEMA {schema}")).await;
-                Place::Server(Box::new(settings(&format!("{}&options[search_path]={schema}", server.url()))))
+                TestDatabase::Server(Box::new(settings(&format!("{}&options[search_path]={schema}", server.url()))))
             }
         }
     }
@@ -66,7 +68,7 @@ impl Ground {
     }
 }
 
-impl Place {
+impl TestDatabase {
     /// Opens it as a process does.
     pub(super) async fn open(&self) -> (Store, Coherence) {
         self.open_with(TieredCache::builder().build()).await
@@ -88,7 +90,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) async fn at(place: &Place) -> Self {
+    pub(super) async fn at(place: &TestDatabase) -> Self {
         let cache = TieredCache::builder().build();
         let texts = cache.typed(cache_classes::SCHEDULE);
         let (store, coherence) = place.open_with(cache).await;

@@ -7,9 +7,9 @@ use tidegate_base::clock;
 use tidegate_cache::Touched;
 use tidegate_model::tenant::TenantId;
 
-use super::news::Following;
 use super::sql::notifications::{BEHIND, ENDS, INSERT, NEXT, NOTIFICATION, OF_SOURCE};
 use super::value::Row;
+use super::waiting_tasks::Following;
 use super::{Change, Store, StoreError};
 
 /// A notification of a tenant.

@@ -7,12 +7,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tidegate_base::places::{Place, Places, TooManyFollowers};
+use tidegate_base::permit_pool::{Permit, PermitPool, TooManyFollowers};
 use tidegate_model::tenant::TenantId;
 use tidegate_settings::NotificationSettings;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::news::Following;
+use crate::waiting_tasks::Following;
 use crate::{Notification, Store, StoreError};
 
 /// Maximum duration of a subscription. A client that still wants notifications subscribes again.
@@ -26,7 +26,7 @@ const AT_A_TIME: u32 = 64;
 #[derive(Debug, Clone)]
 pub struct NotificationBus {
     store: Store,
-    places: Places,
+    permits: PermitPool,
 }
 
 /// Reason why a subscription failed.
@@ -43,7 +43,7 @@ pub enum NotFollowed {
 
 /// An event of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum SubscriptionEvent {
     /// A notification.
     Notification(Notification),
     /// The notifications after the follower's number were removed, or that number was never
@@ -59,7 +59,7 @@ pub enum Told {
 impl NotificationBus {
     /// Makes a bus on the given store.
     pub fn new(store: &Store, settings: &NotificationSettings) -> Self {
-        Self { store: store.clone(), places: Places::new(settings.streams, settings.streams_per_tenant) }
+        Self { store: store.clone(), permits: PermitPool::new(settings.streams, settings.streams_per_tenant) }
     }
 
     /// Subscribes to the tenant's new notifications. With `after`, starts after that number.
@@ -68,17 +68,17 @@ impl NotificationBus {
     ///
     /// [`NotFollowed`] if the limit is reached or the tables can't be read.
     pub async fn subscribe(&self, tenant: &TenantId, after: Option<u64>) -> Result<Subscription, NotFollowed> {
-        let place = self.places.take(tenant.as_str())?;
+        let permit = self.permits.take(tenant.as_str())?;
         // First: a notification that is published while the range is read wakes it.
         let following = self.store.follow_notifications(tenant);
         let ends = self.store.ends_of_notifications(tenant).await?;
         let after = after.unwrap_or(ends.last);
         let mut waiting = VecDeque::new();
         let after = if after > ends.last {
-            waiting.push_back(Told::Gap { missed: None, after: ends.last });
+            waiting.push_back(SubscriptionEvent::Gap { missed: None, after: ends.last });
             ends.last
         } else if after < ends.gone {
-            waiting.push_back(Told::Gap { missed: Some(ends.gone - after), after: ends.gone });
+            waiting.push_back(SubscriptionEvent::Gap { missed: Some(ends.gone - after), after: ends.gone });
             ends.gone
         } else {
             after
@@ -90,13 +90,13 @@ impl NotificationBus {
             after,
             waiting,
             until: Instant::now() + MOST_AGE,
-            _place: place,
+            _permit: permit,
         })
     }
 
     /// Number of subscriptions in this process.
     pub fn followers(&self) -> usize {
-        self.places.taken()
+        self.permits.taken()
     }
 }
 
@@ -108,19 +108,19 @@ pub struct Subscription {
     following: Following,
     /// Number of the last notification that was read.
     after: u64,
-    waiting: VecDeque<Told>,
+    waiting: VecDeque<SubscriptionEvent>,
     until: Instant,
-    _place: Place,
+    _permit: Permit,
 }
 
 impl Subscription {
     /// Returns the next event. `None` after the end of the subscription, at the latest after an
     /// hour. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Told> {
+    pub async fn next(&mut self) -> Option<SubscriptionEvent> {
         timeout_at(self.until, self.wait()).await.ok().flatten()
     }
 
-    async fn wait(&mut self) -> Option<Told> {
+    async fn wait(&mut self) -> Option<SubscriptionEvent> {
         loop {
             if let Some(told) = self.waiting.pop_front() {
                 return Some(told);
@@ -144,9 +144,9 @@ impl Subscription {
             let seq = notification.seq;
             if seq > self.after + 1 {
                 let missed = seq - self.after - 1;
-                self.waiting.push_back(Told::Gap { missed: Some(missed), after: seq - 1 });
+                self.waiting.push_back(SubscriptionEvent::Gap { missed: Some(missed), after: seq - 1 });
             }
-            self.waiting.push_back(Told::Notification(notification));
+            self.waiting.push_back(SubscriptionEvent::Notification(notification));
             self.after = seq;
         }
     }

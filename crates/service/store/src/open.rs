@@ -17,12 +17,12 @@ use super::coherence::Coherence;
 use super::db::Db;
 use super::error::StoreError;
 use super::migrations::{SQLITE as MIGRATIONS, newest};
-use super::news::News;
 use super::origins::Origins;
 use super::pool::Connections;
 use super::prune;
 use super::sql::tenants::INSTALLATION;
 use super::store::Store;
+use super::waiting_tasks::WaitingTasks;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use directory::{PRIVATE, lock_directory, make_private};
@@ -97,7 +97,7 @@ impl Store {
             installation: installation.into(),
             origins: Origins::new(),
             changes: Arc::default(),
-            news: News::default(),
+            news: WaitingTasks::default(),
         };
         let coherence = Coherence::start(&store, &options, shutdown.clone()).await.map_err(|error| match error {
             StoreError::Database(source) => explain(path, source),

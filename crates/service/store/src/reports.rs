@@ -15,15 +15,15 @@ use super::{Snapshot, StoreError};
 
 /// A range of a tenant's schedules, ordered by start and id.
 #[derive(Debug, Clone)]
-pub struct Stretch {
-    behind: Place,
-    up_to: Place,
+pub struct ScheduleRange {
+    behind: PagePosition,
+    up_to: PagePosition,
     /// Whether it is the last stretch of the span.
     pub is_last: bool,
 }
 
 #[derive(Debug, Clone)]
-struct Place {
+struct PagePosition {
     starts_at: DateTime<Utc>,
     /// Empty before the first schedule.
     id: String,
@@ -84,9 +84,9 @@ impl Snapshot {
         tenant: &TenantId,
         span: &Range<DateTime<Utc>>,
         size: u32,
-        last: Option<Stretch>,
-    ) -> Result<Stretch, StoreError> {
-        let begin = |starts_at| Place { starts_at, id: String::new() };
+        last: Option<ScheduleRange>,
+    ) -> Result<ScheduleRange, StoreError> {
+        let begin = |starts_at| PagePosition { starts_at, id: String::new() };
         let behind = last.map_or(begin(span.start), |last| last.up_to);
         let before_end = i64::from(size.saturating_sub(1));
         let values =
@@ -94,10 +94,10 @@ impl Snapshot {
         let end = self.all(&END_OF_PAGE, &values).await?;
         let end = end
             .first()
-            .map(|row| Ok::<_, StoreError>(Place { starts_at: row.time("starts_at")?, id: row.text("id")? }));
+            .map(|row| Ok::<_, StoreError>(PagePosition { starts_at: row.time("starts_at")?, id: row.text("id")? }));
         let end = end.transpose()?;
         let is_last = end.is_none();
-        Ok(Stretch { behind, up_to: end.unwrap_or_else(|| begin(span.end)), is_last })
+        Ok(ScheduleRange { behind, up_to: end.unwrap_or_else(|| begin(span.end)), is_last })
     }
 
     /// Returns the sums of a stretch by the UTC day of the start.
@@ -108,7 +108,7 @@ impl Snapshot {
     pub async fn sums_by_day(
         &mut self,
         tenant: &TenantId,
-        stretch: &Stretch,
+        stretch: &ScheduleRange,
     ) -> Result<Vec<(NaiveDate, Sum)>, StoreError> {
         let rows = self.all(&DAYS, &stretch.values(tenant)).await?;
         rows.iter().map(|row| Ok((row.time("day")?.date_naive(), read(row)?))).collect()
@@ -122,7 +122,7 @@ impl Snapshot {
     pub async fn sums_by_name(
         &mut self,
         tenant: &TenantId,
-        stretch: &Stretch,
+        stretch: &ScheduleRange,
         named: Named,
     ) -> Result<Vec<(String, Sum)>, StoreError> {
         let sql: &'static Sql = match named {
@@ -134,7 +134,7 @@ impl Snapshot {
     }
 }
 
-impl Stretch {
+impl ScheduleRange {
     fn values<'a>(&'a self, tenant: &'a TenantId) -> [Value<'a>; 5] {
         [
             tenant.as_str().into(),

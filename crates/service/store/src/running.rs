@@ -25,12 +25,12 @@ pub(super) use connection::join;
 /// Keeps a restore out of the tables until it is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct Held {
+pub struct RestoreGuard {
     _lock: File,
 }
 
 /// Exclusive use of the tables. No other process uses them or can start to.
-pub(super) enum Alone {
+pub(super) enum ExclusiveUse {
     /// The lock of the directory, which prevents that it is opened, and the exclusive lock of
     /// running nodes.
     Directory { _opening: File, _running: File },
@@ -44,31 +44,31 @@ pub(super) enum Alone {
 /// # Errors
 ///
 /// [`OpenError`] if the directory can't be used.
-pub async fn hold(directory: &Path) -> Result<Held, OpenError> {
+pub async fn hold(directory: &Path) -> Result<RestoreGuard, OpenError> {
     let failed = |source| OpenError::Directory { path: directory.to_owned(), source };
     let _opening = lock_directory(directory.to_owned()).await.map_err(failed)?;
     let lock = file(directory).map_err(failed)?;
     // A restore has it only while it also has the other lock.
     lock.lock_shared().map_err(failed)?;
-    Ok(Held { _lock: lock })
+    Ok(RestoreGuard { _lock: lock })
 }
 
-pub(super) async fn alone_in(directory: &Path) -> Result<Alone, TargetError> {
+pub(super) async fn alone_in(directory: &Path) -> Result<ExclusiveUse, TargetError> {
     let failed = |source| OpenError::Directory { path: directory.to_owned(), source };
     let opening = lock_directory(directory.to_owned()).await.map_err(failed)?;
     let lock = file(directory).map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => Ok(Alone::Directory { _opening: opening, _running: lock }),
+        Ok(()) => Ok(ExclusiveUse::Directory { _opening: opening, _running: lock }),
         Err(TryLockError::WouldBlock) => Err(TargetError::InUse { place: directory.display().to_string() }),
         Err(TryLockError::Error(error)) => Err(failed(error).into()),
     }
 }
 
-pub(super) async fn alone_on(settings: &DatabaseSettings) -> Result<Alone, TargetError> {
+pub(super) async fn alone_on(settings: &DatabaseSettings) -> Result<ExclusiveUse, TargetError> {
     let mut connection = settings.url.options().connect().await.map_err(StoreError::from)?;
     let alone = running::ALONE.with_on_postgres(&[]).fetch_one(&mut connection).await.map_err(StoreError::from)?;
     if Row::from(alone).int("taken")? == 1 {
-        return Ok(Alone::Server { _connection: Box::new(connection) });
+        return Ok(ExclusiveUse::Server { _connection: Box::new(connection) });
     }
     Err(TargetError::InUse { place: settings.url.to_string() })
 }

@@ -15,14 +15,14 @@ use super::{Reserved, Store, StoreError};
 
 /// The files of a run: one, or a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made<T> {
+pub struct RunFiles<T> {
     /// The only file, or the first of a pair.
     pub first: T,
     /// The second file of a pair.
     pub second: Option<T>,
 }
 
-impl<T> Made<T> {
+impl<T> RunFiles<T> {
     /// Makes a value of one file.
     pub fn one(file: T) -> Self {
         Self { first: file, second: None }
@@ -111,7 +111,7 @@ impl Store {
         id: &str,
         tenant: &TenantId,
         kind: FileKind,
-    ) -> Result<Option<Made<FileId>>, StoreError> {
+    ) -> Result<Option<RunFiles<FileId>>, StoreError> {
         self.write_alone(&OPEN, &begun(id, tenant, kind)).await?;
         self.files_of_run(id).await
     }
@@ -121,14 +121,14 @@ impl Store {
     /// # Errors
     ///
     /// Fails if the database can't be read.
-    pub async fn files_of_run(&self, id: &str) -> Result<Option<Made<FileId>>, StoreError> {
+    pub async fn files_of_run(&self, id: &str) -> Result<Option<RunFiles<FileId>>, StoreError> {
         let Some(row) = self.one(&FILES_OF, &[id.into()]).await? else { return Ok(None) };
         let read = |column: &'static str| {
             let unreadable = || StoreError::Unreadable { table: "export_run", id: id.to_owned(), column };
             row.opt_text(column)?.map(|file| file.parse().map_err(|_| unreadable())).transpose()
         };
         let second = read("second_file_id")?;
-        Ok(read("file_id")?.map(|first| Made { first, second }))
+        Ok(read("file_id")?.map(|first| RunFiles { first, second }))
     }
 
     /// Records the files of a run, in one transaction with its end. Returns `false` if another run
@@ -137,7 +137,7 @@ impl Store {
     /// # Errors
     ///
     /// Fails if the database can't be written.
-    pub async fn finish_run(&self, id: &str, made: &Made<StoredFile>) -> Result<bool, StoreError> {
+    pub async fn finish_run(&self, id: &str, made: &RunFiles<StoredFile>) -> Result<bool, StoreError> {
         let finish = || async {
             let mut change = self.begin_once().await?;
             let id_of = |file: &StoredFile| file.at.id.to_string();
@@ -155,7 +155,7 @@ impl Store {
         match self.db.insist(finish).await {
             // The ids of the files are unique to this run. If one of them is recorded, all are.
             Err(StoreError::OutcomeUnknown(_)) => {
-                let is_ours = |entered: Made<FileId>| entered.first == made.first.at.id;
+                let is_ours = |entered: RunFiles<FileId>| entered.first == made.first.at.id;
                 Ok(self.db.insist(finish).await? || self.files_of_run(id).await?.is_some_and(is_ours))
             }
             finished => finished,

@@ -7,12 +7,12 @@ use tidegate_perfmon::OperationHandle;
 
 use super::db::{Db, ServerWatch};
 use super::error::StoreError;
-use super::news::News;
 use super::origins::Origins;
 use super::pool::WatchedPool;
 use super::sql::Sql;
 use super::sql::tenants::INSTALLATION;
 use super::value::{Row, Value};
+use super::waiting_tasks::WaitingTasks;
 
 /// The tables of one installation. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct Store {
     /// Records the duration of changes. Empty until the first `measure_changes`.
     pub(super) changes: Arc<OnceLock<Arc<OperationHandle>>>,
     /// Notified at each commit that has something new for a tenant.
-    pub(super) news: News,
+    pub(super) news: WaitingTasks,
 }
 
 impl Store {

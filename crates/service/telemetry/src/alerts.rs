@@ -11,8 +11,8 @@ mod receivers;
 mod section;
 mod sentence;
 mod share;
+mod silence_timers;
 mod silencing;
-mod steady;
 mod stream;
 #[cfg(test)]
 mod test_alert;
@@ -21,7 +21,7 @@ mod traces;
 
 pub use dispatcher::AlertDispatcher;
 pub use silencing::SilenceFailure;
-pub use stream::{Follower, Told, Topic};
+pub use stream::{Follower, StreamEvent, Topic};
 
 #[cfg(test)]
 mod tests;

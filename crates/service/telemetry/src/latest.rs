@@ -9,13 +9,13 @@ use tidegate_perfmon::{Health, HealthReport, Registry};
 const HOLDS: Duration = Duration::from_secs(5);
 
 /// The last report and its time.
-pub(super) struct Latest {
+pub(super) struct LatestReport {
     registry: Registry,
     began: Duration,
     report: Mutex<Option<(Duration, HealthReport)>>,
 }
 
-impl Latest {
+impl LatestReport {
     pub(super) fn new(registry: &Registry) -> Self {
         Self { registry: registry.clone(), began: registry.now(), report: Mutex::default() }
     }
@@ -65,7 +65,7 @@ mod tests {
     fn an_old_verdict_is_none() {
         let clock = ManualClock::new();
         let registry = Registry::builder().clock(clock.clone()).build();
-        let latest = Latest::new(&registry);
+        let latest = LatestReport::new(&registry);
         clock.advance(Duration::from_secs(3));
         assert_eq!((latest.told(), latest.age()), ((Health::Unknown, None), Duration::from_secs(3)));
         latest.set(HealthMonitor::new(&HealthConfig::default()).evaluate([Reading::new("calm", 0.0, 1.0)]));

@@ -49,7 +49,7 @@ mod ticker;
 pub mod trace;
 mod verdict;
 
-pub use alerts::{AlertDispatcher, Follower, SilenceFailure, Told, Topic};
+pub use alerts::{AlertDispatcher, Follower, SilenceFailure, StreamEvent, Topic};
 pub use cache_watch::CacheWatch;
 pub use exposition::CONTENT_TYPE;
 #[cfg(feature = "otlp")]
@@ -69,7 +69,7 @@ pub use queues::{JobWatch, Latency, Percentiles, Rates};
 pub use redis::{RedisReplica, RedisReport, RedisServer, RedisSlowCommand, RedisUse};
 pub use slow_log::SlowLog;
 pub use sources::{Named, Section, Sources, Table, Tick, cell};
-pub use start::{Watched, registry};
+pub use start::{Observed, registry};
 pub(crate) use statements::Statement;
 pub use statements::set_request_trace;
 pub use telemetry::Telemetry;

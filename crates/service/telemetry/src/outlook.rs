@@ -5,7 +5,7 @@ mod actuators;
 mod announce;
 mod counters;
 mod limits;
-mod news;
+mod minute_report;
 mod run;
 mod sections;
 mod watch;

@@ -23,9 +23,9 @@ const STALE: Duration = Duration::from_secs(60);
 
 /// The last reading.
 #[derive(Debug, Default)]
-struct Latest(Mutex<Option<(Instant, ServerState)>>);
+struct LatestReading(Mutex<Option<(Instant, ServerState)>>);
 
-impl Latest {
+impl LatestReading {
     fn register(self: &Arc<Self>, sources: &Sources, alerts: &AlertDispatcher) {
         let (shown, judged) = (Arc::clone(self), Arc::clone(self));
         sources.figures(move || Box::new(ServerFigures(shown.fresh())));
@@ -50,14 +50,14 @@ pub(super) fn start(
     alerts: &AlertDispatcher,
     shutdown: CancellationToken,
 ) {
-    let latest = Arc::<Latest>::default();
+    let latest = Arc::<LatestReading>::default();
     latest.register(sources, alerts);
     if let Some(watch) = watch {
         tokio::spawn(shutdown.run_until_cancelled_owned(read(watch, latest)));
     }
 }
 
-async fn read(mut watch: ServerWatch, latest: Arc<Latest>) {
+async fn read(mut watch: ServerWatch, latest: Arc<LatestReading>) {
     let mut beat = interval(PERIOD);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -124,15 +124,15 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     /// Alerts on readings of a real server. The test provides the time of the alerts.
-    struct Judged {
+    struct AlertHarness {
         ground: Ground,
         store: Store,
         watch: ServerWatch,
-        latest: Arc<Latest>,
+        latest: Arc<LatestReading>,
         second: u64,
     }
 
-    impl Judged {
+    impl AlertHarness {
         async fn on(server: &PostgresServer, replicas: &[&PostgresServer], rules: &str) -> Self {
             let settings = DatabaseSettings {
                 url: server.url().parse().unwrap(),
@@ -144,7 +144,7 @@ mod tests {
             let cache = |_: &str| TieredCache::builder().build();
             let (store, _) = Store::connect(&settings, cache, CancellationToken::new()).await.unwrap();
             let ground = Ground::with(&[("TIDEGATE_ALERTS_RULES", rules)]).await;
-            let latest = Arc::<Latest>::default();
+            let latest = Arc::<LatestReading>::default();
             latest.register(ground.telemetry.sources(), ground.telemetry.alerts());
             Self { ground, watch: store.server_watch().unwrap(), store, latest, second: 0 }
         }
@@ -172,7 +172,7 @@ mod tests {
     async fn a_server_that_is_nearly_out_of_connections_is_an_alert_until_some_close() {
         let server = PostgresServer::start_tcp(&[("max_connections", "20")]).await;
         let here = format!("postgres at 127.0.0.1:{}", server.port());
-        let mut judged = Judged::on(&server, &[], "").await;
+        let mut judged = AlertHarness::on(&server, &[], "").await;
         let options: sqlx::postgres::PgConnectOptions = server.url().parse().unwrap();
         let mut others: Vec<PgConnection> = Vec::new();
         for _ in 0..16 {
@@ -197,7 +197,7 @@ mod tests {
         let server = PostgresServer::start_tcp(&[]).await;
         let replica = server.replica(&[]).await;
         let there = format!("postgres at 127.0.0.1:{}", replica.port());
-        let mut judged = Judged::on(&server, &[&replica], "postgres_replica_lag: > 300ms").await;
+        let mut judged = AlertHarness::on(&server, &[&replica], "postgres_replica_lag: > 300ms").await;
         let caught_up = async || judged.watch.read().await.unwrap().replicas[0].behind.is_zero().then_some(());
         poll_until(LONG, caught_up).await.unwrap();
         replica.psql("SELECT pg_wal_replay_pause()").await;
@@ -220,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_old_reading_is_unknown() {
-        let latest = Arc::<Latest>::default();
+        let latest = Arc::<LatestReading>::default();
         tokio::time::pause();
         let replicas = Vec::new();
         latest.set(ServerState { place: "here".to_owned(), connections: 1, max_connections: 2, replicas });

@@ -250,7 +250,7 @@ impl Sources {
     }
 
     /// Calls all listeners.
-    pub(super) fn tell(&self, tick: &Tick<'_>) {
+    pub(super) fn notify(&self, tick: &Tick<'_>) {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone();
         for listener in &*listeners {
             // The other listeners are still called. The panic hook has reported the location.

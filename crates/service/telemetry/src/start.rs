@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alerts::AlertDispatcher;
 use super::cache_watch::CacheWatch;
-use super::latest::Latest;
+use super::latest::LatestReport;
 use super::operations::Operations;
 use super::queues::JobWatch;
 use super::redis::RedisWatch;
@@ -30,7 +30,7 @@ use super::{
 
 /// The parts of a node that telemetry observes.
 #[derive(Clone)]
-pub struct Watched {
+pub struct Observed {
     /// The registry of their metrics.
     pub registry: Registry,
     /// The observer that logs slow calls and operations of the registry.
@@ -45,19 +45,19 @@ pub struct Watched {
     pub redis: Option<Redis>,
 }
 
-impl std::fmt::Debug for Watched {
+impl std::fmt::Debug for Observed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watched").field("redis", &self.redis).finish_non_exhaustive()
+        f.debug_struct("Observed").field("redis", &self.redis).finish_non_exhaustive()
     }
 }
 
 impl Telemetry {
     /// Starts the ticker, which files and judges the metrics of each second, and the watch on
     /// Redis. Both run until `shutdown`.
-    pub fn start(watched: Watched, settings: &PerformanceSettings, shutdown: CancellationToken) -> Arc<Self> {
-        let Watched { registry, slow_log, cache, cache_watch, broker, redis } = watched;
+    pub fn start(watched: Observed, settings: &PerformanceSettings, shutdown: CancellationToken) -> Arc<Self> {
+        let Observed { registry, slow_log, cache, cache_watch, broker, redis } = watched;
         let monitor = Mutex::new(HealthMonitor::new(registry.health_config()));
-        let latest = Arc::new(Latest::new(&registry));
+        let latest = Arc::new(LatestReport::new(&registry));
         let alerts = AlertDispatcher::new(&settings.alerts, &registry, Arc::clone(&latest));
         let operations = Operations::of(&registry, redis.is_none());
         let telemetry = Arc::new(Self {

@@ -9,7 +9,7 @@ use tidegate_ratelimit::LimiterStats;
 
 use super::alerts::AlertDispatcher;
 use super::cache_watch::CacheWatch;
-use super::latest::Latest;
+use super::latest::LatestReport;
 use super::limiters::Limiters;
 use super::operations::Operations;
 use super::queues::{JobWatch, RateWatch, Rates};
@@ -17,16 +17,16 @@ use super::redis::{RedisReport, RedisWatch};
 use super::slow_log::SlowLog;
 use super::sources::Sources;
 use super::statements::Statements;
-use super::ticker::Asked;
+use super::ticker::JobStoreAnswer;
 
 /// The metrics of one process, and the health report on them.
 pub struct Telemetry {
     pub(super) registry: Registry,
     pub(super) sources: Sources,
     pub(super) monitor: Mutex<HealthMonitor>,
-    pub(super) latest: Arc<Latest>,
+    pub(super) latest: Arc<LatestReport>,
     pub(super) alerts: Arc<AlertDispatcher>,
-    pub(super) asked: Mutex<Option<Asked>>,
+    pub(super) asked: Mutex<Option<JobStoreAnswer>>,
     pub(super) cache: TieredCache,
     pub(super) cache_watch: Arc<CacheWatch>,
     pub(super) broker: Arc<dyn Broker>,

@@ -13,7 +13,7 @@ use tidegate_queue::{SqliteBroker, SqliteOptions};
 use tidegate_settings::test_ground::check_with;
 use tokio_util::sync::CancellationToken;
 
-use super::{CacheWatch, Section, Telemetry, Tick, Watched};
+use super::{CacheWatch, Observed, Section, Telemetry, Tick};
 
 pub(super) struct Ground {
     pub(super) telemetry: Arc<Telemetry>,
@@ -34,7 +34,7 @@ impl Ground {
         let path = directory.path().join("queue.db");
         let broker = Arc::new(SqliteBroker::open(&path, SqliteOptions::default()).await.unwrap());
         let (registry, slow_log) = super::registry(&settings.performance, []);
-        let watched = Watched {
+        let watched = Observed {
             cache_watch: Arc::new(CacheWatch::new(&registry, false)),
             registry,
             slow_log,

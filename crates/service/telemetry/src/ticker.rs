@@ -3,7 +3,7 @@
 //! Queries to the broker run separately, and the last known answer is judged: a broker that hangs
 //! does not delay the health report.
 
-mod asked;
+mod job_store;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::sources::taken;
 use super::{Named, Telemetry, Tick};
 
-pub(super) use asked::Asked;
+pub(super) use job_store::JobStoreAnswer;
 
 const TICK: Duration = Duration::from_secs(1);
 /// A job store that doesn't answer within this time counts as unreachable.
@@ -66,7 +66,7 @@ where
         let answer = AssertUnwindSafe(async { question().await }).catch_unwind();
         let answer = tokio::time::timeout(PATIENCE, answer).await;
         let unserved = answer.ok().and_then(Result::ok).and_then(Result::ok);
-        let asked = Asked { at: telemetry.registry.now(), unserved };
+        let asked = JobStoreAnswer { at: telemetry.registry.now(), unserved };
         let before = telemetry.asked.lock().unwrap_or_else(PoisonError::into_inner).replace(asked);
         if before.is_none() {
             surviving(|| telemetry.judge());
@@ -83,7 +83,7 @@ fn pace() -> Interval {
 }
 
 impl Telemetry {
-    fn asked(&self) -> Option<Asked> {
+    fn asked(&self) -> Option<JobStoreAnswer> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -94,10 +94,10 @@ impl Telemetry {
         let report = self.monitor.lock().unwrap_or_else(PoisonError::into_inner).evaluate(readings);
         let (now, unix_ms) = (self.registry.now(), clock::unix_ms());
         self.latest.set(report.clone());
-        self.sources.tell(&Tick { now, unix_ms, registry: &self.registry, health: &report });
+        self.sources.notify(&Tick { now, unix_ms, registry: &self.registry, health: &report });
     }
 
-    fn queue_readings(&self, Asked { at, unserved }: Asked) -> [Reading; 3] {
+    fn queue_readings(&self, JobStoreAnswer { at, unserved }: JobStoreAnswer) -> [Reading; 3] {
         let store = match &self.redis {
             None => Reading::condition("job_store_unreachable", unserved.is_none(), "the job store is unreachable")
                 .critical(),

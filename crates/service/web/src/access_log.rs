@@ -26,7 +26,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 
 /// The tenant of a response, set by `caller`.
 #[derive(Debug, Clone)]
-pub struct Asked(pub TenantId);
+pub struct TenantOf(pub TenantId);
 
 /// The log of requests, and the layer that writes it. There is one per process.
 #[derive(Clone, Copy)]

@@ -15,7 +15,7 @@ use crate::preferences::Preferences;
 use crate::problem::Problem;
 use crate::schedules::Schedules;
 use crate::sessions::Sessions;
-use crate::shed::places::Places;
+use crate::shed::permits::RequestPermits;
 use crate::tenants::Tenants;
 use crate::views::Views;
 use crate::warm_up::Warming;
@@ -36,7 +36,7 @@ struct Parts {
     warming: Warming,
     views: Views,
     access_log: AccessLog,
-    places: Places,
+    permits: RequestPermits,
     pages_key: PagesKey,
 }
 
@@ -67,7 +67,7 @@ impl App {
             warming,
             views: Views::start(&node)?,
             access_log: AccessLog::start(node.settings.http.access_log, &node.telemetry),
-            places: Places::new(node.settings.http.max_in_flight, &node.telemetry),
+            permits: RequestPermits::new(node.settings.http.max_in_flight, &node.telemetry),
             pages_key: PagesKey::new(&node.settings, node.store.installation()),
             producer: Producer::new(Arc::clone(&node.broker)),
             node,
@@ -139,8 +139,8 @@ impl App {
     }
 
     /// The permits of requests in flight.
-    pub fn places(&self) -> &Places {
-        &self.0.places
+    pub fn request_permits(&self) -> &RequestPermits {
+        &self.0.permits
     }
 
     /// The key that signs sessions of the dashboard.

@@ -12,7 +12,7 @@ use tidegate_ratelimit::{Decision, TenantDecision, Tier, headers};
 use tidegate_server::bearer::bearer;
 use tidegate_settings::OpenTenants;
 
-use crate::access_log::Asked;
+use crate::access_log::TenantOf;
 use crate::app::App;
 use crate::client::ClientKey;
 use crate::limits;
@@ -71,7 +71,7 @@ async fn serve(app: App, mut request: Request, inner: impl Inner) -> Result<Resp
     request.extensions_mut().insert(admitted.caller.clone());
     let mut response = inner.answer(request).await;
     admitted.announce(&app, response.headers_mut());
-    response.extensions_mut().insert(Asked(admitted.caller.tenant.id.clone()));
+    response.extensions_mut().insert(TenantOf(admitted.caller.tenant.id.clone()));
     Ok(response)
 }
 

@@ -11,7 +11,7 @@ use tidegate_model::tenant::{Tenant, TenantId};
 use uuid::Uuid;
 
 use crate::access;
-use crate::access_log::Asked;
+use crate::access_log::TenantOf;
 use crate::app::App;
 use crate::caller;
 use crate::path::Path;
@@ -86,7 +86,7 @@ async fn serve(app: App, request: Request, inner: impl Inner) -> Result<Response
     if caller::is_of_tenant(&parts.headers) {
         let admitted = caller::admit(&app, &parts.method, &parts.headers, &parts.extensions).await?;
         let tenant = Arc::clone(&admitted.caller.tenant);
-        let asked = Asked(tenant.id.clone());
+        let asked = TenantOf(tenant.id.clone());
         let answer = if tenant.id.as_str() == id {
             let user = admitted.caller.session.as_ref().map(|session| session.user);
             parts.extensions.insert(Manager { tenant, user });

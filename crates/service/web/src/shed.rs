@@ -7,7 +7,7 @@
 //! none while it waits for its client: a slow body costs little and must not lock out other
 //! requests.
 
-pub mod places;
+pub mod permits;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 use tidegate_ratelimit::Permit;
 
-use self::places::Places;
+use self::permits::RequestPermits;
 use crate::access;
 use crate::app::App;
 use crate::problem::Problem;
@@ -52,14 +52,14 @@ pub fn layer<S: Inner>(
 
 /// Takes a permit for a request, and makes its body release the permit while it waits.
 fn admit(app: App, request: Request) -> Result<(Seat, Request), Problem> {
-    let Some(place) = app.places().take() else {
+    let Some(place) = app.request_permits().take() else {
         return if access::is_admin(&app, &request) { Ok((Seat::None, request)) } else { Err(overloaded()) };
     };
     if request.body().is_end_stream() {
         return Ok((Seat::Kept(place), request));
     }
-    let held = Held { places: app.places().clone(), place: Arc::new(Mutex::new(Some(place))) };
-    let awaited = |body: Body| Body::from_stream(Awaited { body: body.into_data_stream(), held: held.clone() });
+    let held = HeldPermit { permits: app.request_permits().clone(), place: Arc::new(Mutex::new(Some(place))) };
+    let awaited = |body: Body| Body::from_stream(WaitedBody { body: body.into_data_stream(), held: held.clone() });
     let request = request.map(awaited);
     Ok((Seat::Lent(held), request))
 }
@@ -75,7 +75,7 @@ enum Seat {
     /// It waits only for the server.
     Kept(Permit),
     /// It also waits for its client.
-    Lent(Held),
+    Lent(HeldPermit),
 }
 
 impl Seat {
@@ -90,12 +90,12 @@ impl Seat {
 
 /// The permit of a request, while it has one.
 #[derive(Debug, Clone)]
-struct Held {
-    places: Places,
+struct HeldPermit {
+    permits: RequestPermits,
     place: Arc<Mutex<Option<Permit>>>,
 }
 
-impl Held {
+impl HeldPermit {
     fn give_back(&self) {
         if let Some(place) = self.place().take() {
             place.succeeded();
@@ -106,7 +106,7 @@ impl Held {
     fn take_again(&self) {
         let mut place = self.place();
         if place.is_none() {
-            *place = self.places.take();
+            *place = self.permits.take();
         }
     }
 
@@ -116,12 +116,12 @@ impl Held {
 }
 
 /// A request's body. While the server waits for it, the request holds no permit.
-struct Awaited {
+struct WaitedBody {
     body: BodyDataStream,
-    held: Held,
+    held: HeldPermit,
 }
 
-impl Stream for Awaited {
+impl Stream for WaitedBody {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -144,23 +144,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_waits_for_its_body_holds_no_permit() {
-        let places = Places::of(NonZeroU32::MIN);
-        let held = Held { places: places.clone(), place: Arc::new(Mutex::new(places.take())) };
-        assert_eq!((places.in_flight(), places.take().is_none()), (1, true));
+        let permits = RequestPermits::of(NonZeroU32::MIN);
+        let held = HeldPermit { permits: permits.clone(), place: Arc::new(Mutex::new(permits.take())) };
+        assert_eq!((permits.in_flight(), permits.take().is_none()), (1, true));
         let (send, receive) = tokio::sync::mpsc::channel::<&'static str>(1);
         let pieces = stream::unfold(receive, async |mut receive| Some((receive.recv().await?, receive)));
         let body = Body::from_stream(pieces.map(Ok::<_, axum::Error>)).into_data_stream();
-        let mut body = Awaited { body, held: held.clone() };
+        let mut body = WaitedBody { body, held: held.clone() };
         assert!(futures_util::poll!(body.next()).is_pending());
-        assert_eq!(places.in_flight(), 0);
-        let other = places.take().expect("the place is free");
+        assert_eq!(permits.in_flight(), 0);
+        let other = permits.take().expect("the place is free");
         send.send("piece").await.unwrap();
         assert!(body.next().await.unwrap().is_ok(), "an admitted request continues");
         drop(other);
         drop(send);
         assert!(body.next().await.is_none());
-        assert_eq!(places.in_flight(), 1, "and has a place again where there is one");
+        assert_eq!(permits.in_flight(), 1, "and has a place again where there is one");
         held.give_back();
-        assert_eq!(places.in_flight(), 0);
+        assert_eq!(permits.in_flight(), 0);
     }
 }

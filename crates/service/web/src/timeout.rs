@@ -35,7 +35,7 @@ pub fn layer<S: Inner>(
     let outcome = if is_read { "" } else { OUTCOME_UNKNOWN };
     let is_awaited = (!request.body().is_end_stream()).then(|| {
         let is_awaited = Arc::new(AtomicBool::new(false));
-        let watched = |body: Body| Body::from_stream(Awaited(body.into_data_stream(), Arc::clone(&is_awaited)));
+        let watched = |body: Body| Body::from_stream(WaitedBody(body.into_data_stream(), Arc::clone(&is_awaited)));
         let body = mem::take(request.body_mut());
         *request.body_mut() = watched(body);
         is_awaited
@@ -81,9 +81,9 @@ fn body_too_slow(app: &App) -> Problem {
 }
 
 /// A request's body that records whether the route waits for more of it.
-struct Awaited(BodyDataStream, Arc<AtomicBool>);
+struct WaitedBody(BodyDataStream, Arc<AtomicBool>);
 
-impl Stream for Awaited {
+impl Stream for WaitedBody {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -93,7 +93,7 @@ impl Stream for Awaited {
     }
 }
 
-impl Drop for Awaited {
+impl Drop for WaitedBody {
     fn drop(&mut self) {
         self.1.store(false, Ordering::Relaxed);
     }

@@ -36,14 +36,14 @@ pub struct Warming(Arc<Parts>);
 struct Parts {
     cache: TieredCache,
     loaders: WarmUp,
-    kept: Option<Kept>,
+    kept: Option<HotKeyList>,
     /// The latest warm-up. `None` before the first.
     run: Mutex<Option<WarmUpHandle>>,
 }
 
 /// The list of hot keys, if the settings enable it.
 #[derive(Debug)]
-struct Kept {
+struct HotKeyList {
     path: PathBuf,
     /// The list that all processes share; `None` without Redis.
     shared: Option<RedisSnapshot>,
@@ -82,7 +82,7 @@ impl Warming {
             });
             let found = read(&path, shared.as_ref()).await.first(most);
             let at_start = loaders.start(found.clone());
-            kept = Some(Kept { path, shared, most, found, at_start });
+            kept = Some(HotKeyList { path, shared, most, found, at_start });
         }
         let run = Mutex::new(kept.as_ref().map(|kept| kept.at_start.clone()));
         Self(Arc::new(Parts { cache: cache.clone(), loaders, kept, run }))
@@ -145,7 +145,7 @@ impl Warming {
         }
     }
 
-    async fn save(&self, kept: &Kept, list: &mut HotList) {
+    async fn save(&self, kept: &HotKeyList, list: &mut HotList) {
         let keys = list.update(self.0.cache.hot_keys(kept.most), hot_list::answered(&self.0.cache));
         if keys.is_empty() {
             return;

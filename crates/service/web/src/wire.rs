@@ -43,12 +43,12 @@ const UNLESS_SAID: [(HeaderName, HeaderValue); 3] = [
 
 /// Selects what is compressed: text of at least a minimum size, and text of unknown length.
 #[derive(Debug, Clone, Copy)]
-pub struct Worthwhile {
+pub struct Compressible {
     /// Minimum size in bytes. 0 to compress nothing.
     pub above: u64,
 }
 
-impl Predicate for Worthwhile {
+impl Predicate for Compressible {
     fn should_compress<B: HttpBody>(&self, response: &http::Response<B>) -> bool {
         let is_long = || response.body().size_hint().exact().is_none_or(|size| size >= self.above);
         self.above > 0 && is_text(response.headers()) && is_long()
@@ -73,7 +73,7 @@ fn is_text(headers: &HeaderMap) -> bool {
 
 /// Layer that completes a response.
 pub fn layer<S: Inner>(
-    compression: Worthwhile,
+    compression: Compressible,
     request: Request,
     inner: &mut S,
 ) -> impl Future<Output = Response> + Send + use<S> {
@@ -94,7 +94,7 @@ pub fn layer<S: Inner>(
 }
 
 /// Returns the response in the best encoding that its client accepts, which may be none.
-async fn compressed(response: Response, accepted: Vec<HeaderValue>, compression: Worthwhile) -> Response {
+async fn compressed(response: Response, accepted: Vec<HeaderValue>, compression: Compressible) -> Response {
     let mut request = http::Request::new(());
     request.headers_mut().extend(accepted.into_iter().map(|value| (header::ACCEPT_ENCODING, value)));
     let mut response = Some(response);
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn only_text_that_may_be_changed_on_its_way_is_compressed() {
-        let worthwhile = Worthwhile { above: 10 };
+        let worthwhile = Compressible { above: 10 };
         let is_compressed = |kind: &str, more: &[(HeaderName, &str)], body: &'static str| {
             let mut response = Response::new(Body::from(body));
             *response.headers_mut() = headers(more);
@@ -181,7 +181,7 @@ mod tests {
         for kind in ["text/event-stream", "image/png", "application/zstd", "application/octet-stream", ""] {
             assert!(!is_compressed(kind, &[], "0123456789"), "{kind}");
         }
-        let none = Worthwhile { above: 0 };
+        let none = Compressible { above: 0 };
         let mut response = Response::new(Body::from("0123456789"));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         assert!(!none.should_compress(&response));

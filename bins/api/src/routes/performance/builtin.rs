@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tidegate_telemetry::{Section, Table, Telemetry};
 
-use super::asked::Asked;
+use super::query::CheckedQuery;
 use super::sort::{Sort, Sortable};
 use super::span::Span;
 
@@ -89,7 +89,7 @@ const HEALTH: &[&str] = &[
 const HEALTH_LISTS: &[&str] = &["verdict", "checks", "reasons"];
 
 /// Returns all of them, in the order in which they are listed.
-pub(super) fn sections(telemetry: &Arc<Telemetry>, asked: &Asked) -> Vec<Arc<dyn Section>> {
+pub(super) fn sections(telemetry: &Arc<Telemetry>, query: &CheckedQuery) -> Vec<Arc<dyn Section>> {
     let all = [
         What::Health,
         What::Overall,
@@ -100,7 +100,7 @@ pub(super) fn sections(telemetry: &Arc<Telemetry>, asked: &Asked) -> Vec<Arc<dyn
         What::SlowOperations,
         What::Redis,
     ];
-    let (span, sort) = (asked.span, asked.sort.unwrap_or(Sort::P99));
+    let (span, sort) = (query.span, query.sort.unwrap_or(Sort::P99));
     let part = |what| Arc::new(Part { what, telemetry: Arc::clone(telemetry), span, sort }) as Arc<dyn Section>;
     all.map(part).to_vec()
 }

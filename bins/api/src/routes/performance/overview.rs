@@ -4,34 +4,34 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tidegate_perfmon::EndpointTotals;
 
-use super::asked::{Asked, Format};
 use super::builtin::sorted;
 use super::csv;
+use super::query::{CheckedQuery, Format};
 use super::sections::Sections;
 use super::sort::Sort;
 use tidegate_web::app::App;
 use tidegate_web::problem::Problem;
 
 /// Endpoints and operations are complete. The limit applies to the other lists.
-pub(super) fn show(app: &App, asked: &Asked, sections: &Sections) -> Result<Response, Problem> {
-    if asked.format == Format::Csv {
-        return csv::answer_long(sections.tables(asked.limit));
+pub(super) fn show(app: &App, query: &CheckedQuery, sections: &Sections) -> Result<Response, Problem> {
+    if query.format == Format::Csv {
+        return csv::answer_long(sections.tables(query.limit));
     }
     let telemetry = &app.node().telemetry;
-    let (registry, window) = (telemetry.registry(), asked.span.window());
-    let sort = asked.sort.unwrap_or(Sort::Route);
+    let (registry, window) = (telemetry.registry(), query.span.window());
+    let sort = query.sort.unwrap_or(Sort::Route);
     Ok(axum::Json(json!({
         "health": telemetry.health(),
-        "window_seconds": asked.span.seconds(),
+        "window_seconds": query.span.seconds(),
         "overall": registry.overall(window),
         "window": sorted(registry.endpoints(window), sort),
         "operations": sorted(registry.operations(window), sort),
         "in_flight": registry.in_flight(),
         "totals": registry.totals().iter().map(total).collect::<Vec<_>>(),
-        "slow_apis": registry.slow_calls(asked.limit),
+        "slow_apis": registry.slow_calls(query.limit),
         "redis": telemetry.redis(),
         "sections": telemetry.sources().sections().iter().map(|section| {
-            (section.name().to_owned(), section.json(asked.limit))
+            (section.name().to_owned(), section.json(query.limit))
         }).collect::<serde_json::Map<_, _>>(),
     }))
     .into_response())

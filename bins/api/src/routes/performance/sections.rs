@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tidegate_telemetry::{Section, Table};
 
-use super::asked::{Asked, EXPORT, unknown};
+use super::query::{CheckedQuery, EXPORT, unknown};
 use super::{builtin, flat};
 use tidegate_web::app::App;
 use tidegate_web::problem::Problem;
@@ -14,8 +14,8 @@ use tidegate_web::problem::Problem;
 pub(super) struct Sections(Vec<Arc<dyn Section>>);
 
 impl Sections {
-    pub(super) fn of(app: &App, asked: &Asked) -> Self {
-        let mut all = builtin::sections(&app.node().telemetry, asked);
+    pub(super) fn of(app: &App, query: &CheckedQuery) -> Self {
+        let mut all = builtin::sections(&app.node().telemetry, query);
         all.extend(app.node().telemetry.sources().sections());
         Self(all)
     }

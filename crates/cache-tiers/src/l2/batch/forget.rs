@@ -24,7 +24,7 @@ impl RedisTier {
         }
         let values = values_of(&items);
         let mut forgotten = run_many(&self.client, &self.scripts.forget_many, &[], items, 1, patience).await;
-        self.tell(&values, &mut forgotten, patience).await;
+        self.notify(&values, &mut forgotten, patience).await;
         let answers = forgotten.answers.into_iter().map(|answer| answer.map(|_| ())).collect();
         Answered { answers, failures: forgotten.failures }
     }
@@ -40,10 +40,10 @@ impl RedisTier {
     }
 
     /// Notifies the other processes of changes. If that fails, the change counts as not done.
-    pub(super) async fn tell<T>(&self, values: &[String], changed: &mut Answered<T>, patience: &mut Patience) {
+    pub(super) async fn notify<T>(&self, values: &[String], changed: &mut Answered<T>, patience: &mut Patience) {
         let done = values.iter().zip(&changed.answers).filter(|(_, answer)| answer.is_some());
         let names: Vec<&str> = done.map(|(value, _)| value.as_str()).collect();
-        if let Err(error) = patience.spend(self.ways.tell_all(&names)).await {
+        if let Err(error) = patience.spend(self.ways.notify_all(&names)).await {
             changed.answers.iter_mut().for_each(|answer| *answer = None);
             changed.failures.push(error);
         }

@@ -89,7 +89,7 @@ impl RedisTier {
         }
         let values = values_of(&items);
         let mut put = run_many(&self.client, &self.scripts.put_many, &[], items, 1, patience).await;
-        self.tell(&values, &mut put, patience).await;
+        self.notify(&values, &mut put, patience).await;
         failures.extend(put.failures.into_iter().map(Into::into));
         let is_done = |answer: Option<Vec<Value>>| answer.is_some_and(|answer| is_one(&answer));
         let done = indexes.into_iter().zip(put.answers).filter_map(|(index, answer)| is_done(answer).then_some(index));

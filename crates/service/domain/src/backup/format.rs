@@ -107,12 +107,12 @@ impl Manifest {
 
 /// Counts and hashes rows. The result is the same for a backup and for the restored table.
 #[derive(Default)]
-pub(crate) struct Counted {
+pub(crate) struct RowDigest {
     rows: u64,
     digest: Sha256,
 }
 
-impl Counted {
+impl RowDigest {
     pub(crate) fn add(&mut self, line: &[u8]) {
         self.rows += 1;
         self.digest.update(line);
@@ -136,7 +136,7 @@ pub struct Writer {
     whole: Sha256,
     /// Hash of the compressed bytes that were taken.
     bytes: Sha256,
-    table: Counted,
+    table: RowDigest,
     digests: Digests,
 }
 
@@ -150,7 +150,7 @@ impl Writer {
         let mut compressed = zstd::Encoder::new(Vec::new(), LEVEL)?;
         compressed.include_checksum(true)?;
         let (whole, bytes) = (Sha256::new(), Sha256::new());
-        let mut writer = Self { compressed, whole, bytes, table: Counted::default(), digests: Digests::new() };
+        let mut writer = Self { compressed, whole, bytes, table: RowDigest::default(), digests: Digests::new() };
         writer.line(&serde_json::to_vec(manifest)?)?;
         Ok(writer)
     }
@@ -216,7 +216,7 @@ pub(crate) struct Reader<R: Read> {
     number: u64,
     whole: Sha256,
     manifest: Manifest,
-    table: Counted,
+    table: RowDigest,
     /// The end of a table, after its last rows were returned.
     ended: Option<TableDigest>,
 }
@@ -238,7 +238,7 @@ impl<R: Read> Reader<R> {
             number: 0,
             whole: Sha256::new(),
             manifest: Manifest::of(0, "", 0, &[]),
-            table: Counted::default(),
+            table: RowDigest::default(),
             ended: None,
         };
         let line = reader.line()?;

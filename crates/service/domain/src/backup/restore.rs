@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use futures_util::TryStreamExt;
 use tidegate_settings::Settings;
-use tidegate_store::{Inserts, PAGE, Present, Store, TABLES, Table, Target, TargetError};
+use tidegate_store::{ExistingData, Inserts, PAGE, Store, TABLES, Table, Target, TargetError};
 use tokio::io::AsyncWriteExt;
 
-use super::format::{Counted, Digests, FormatError, Manifest, Part, Reader, TableDigest, line_of, verify};
+use super::format::{Digests, FormatError, Manifest, Part, Reader, RowDigest, TableDigest, line_of, verify};
 use crate::files::{FileAt, FileId, FileKind, Files, FilesError, Owner};
 
 /// Which backup to restore, and whether it may replace existing rows.
@@ -86,7 +86,7 @@ pub enum RestoreError {
 /// If the backup is incomplete, from another program or from a newer version, if another process
 /// uses the database, or if it has rows and `replace` is not set.
 pub async fn restore(settings: &Settings, request: &Request) -> Result<Vec<RestoredTable>, RestoreError> {
-    let present = if request.replace { Present::Replace } else { Present::Keep };
+    let present = if request.replace { ExistingData::Replace } else { ExistingData::Keep };
     let found = find(settings, &request.backup).await?;
     let path = found.path();
     let (manifest, digests) = verify(open(path)?)?;
@@ -135,7 +135,7 @@ async fn compare(target: &mut Target, manifest: &Manifest, digests: &Digests) ->
         let place = TABLES.iter().position(|table| table.name == head.name).ok_or_else(differs)?;
         let column = |name: &String| TABLES[place].columns.iter().position(|column| column.name == name);
         let columns: Vec<_> = head.columns.iter().map(column).collect::<Option<_>>().ok_or_else(differs)?;
-        let (mut counted, mut after) = (Counted::default(), None);
+        let (mut counted, mut after) = (RowDigest::default(), None);
         loop {
             let rows = target.rows_of(place, after.as_ref()).await?;
             for row in &rows {

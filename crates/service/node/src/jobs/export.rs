@@ -12,7 +12,7 @@ use tidegate_domain::files::FileKind;
 use tidegate_domain::import::Format;
 use tidegate_model::tenant::TenantId;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
-use tidegate_store::{Made, Snapshot, StoredFile};
+use tidegate_store::{RunFiles, Snapshot, StoredFile};
 
 use super::JobContext;
 use super::file_run::{FileJob, FileRuns, RunFailure, outcome, told};
@@ -60,14 +60,14 @@ impl Handler<ExportSchedules> for ExportHandler {
 }
 
 impl ExportHandler {
-    async fn export(&self, job: &ExportSchedules, context: &Context) -> Result<Made<StoredFile>, RunFailure> {
+    async fn export(&self, job: &ExportSchedules, context: &Context) -> Result<RunFiles<StoredFile>, RunFailure> {
         if let Some(made) = self.0.begin(job, context).await? {
             return Ok(made);
         }
         let mut snapshot = self.0.store.snapshot().await?;
         let file = self.write(&mut snapshot, job, context).await?;
         drop(snapshot);
-        self.0.end(job, context, Made::one(file)).await
+        self.0.end(job, context, RunFiles::one(file)).await
     }
 
     async fn write(

@@ -9,7 +9,7 @@ use tidegate_domain::import::Format;
 use tidegate_model::schedule::{RawSchedule, ScheduleDraft};
 use tidegate_queue::{Broker, Job, JobId, JobRecord, JobState, MemoryBroker, Producer, QueueOptions, Worker};
 use tidegate_settings::FilesPlace;
-use tidegate_store::Made;
+use tidegate_store::RunFiles;
 use tokio_util::sync::CancellationToken;
 
 use super::test_ground::Ground;
@@ -103,7 +103,7 @@ async fn an_export_holds_every_schedule_and_is_done_once_however_often_it_runs()
 
     // As when a run that was lost after its last step is repeated.
     let again = export.ground.store.open_run(id.as_str(), &export.ground.tenant, FileKind::Export).await.unwrap();
-    assert_eq!(again, Some(Made::one(file)));
+    assert_eq!(again, Some(RunFiles::one(file)));
     assert_eq!(export.listed().await, [row.at]);
 }
 

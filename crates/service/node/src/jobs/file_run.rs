@@ -12,7 +12,7 @@ use tidegate_domain::files::{FileAt, FileId, FileKind, Files, FilesError, NewFil
 use tidegate_model::tenant::TenantId;
 use tidegate_queue::{Context, Job, Outcome};
 use tidegate_settings::FileRunSettings;
-use tidegate_store::{Made, Store, StoreError, StoredFile};
+use tidegate_store::{RunFiles, Store, StoreError, StoredFile};
 
 use super::{JobContext, again};
 
@@ -89,7 +89,7 @@ impl FileRuns {
         &self,
         job: &J,
         context: &Context,
-    ) -> Result<Option<Made<StoredFile>>, RunFailure> {
+    ) -> Result<Option<RunFiles<StoredFile>>, RunFailure> {
         match self.store.open_run(context.id().as_str(), job.tenant(), J::MAKES).await? {
             Some(made) => Ok(self.find(job.tenant(), made).await?),
             None => Ok(None),
@@ -102,8 +102,8 @@ impl FileRuns {
         &self,
         job: &J,
         context: &Context,
-        made: Made<StoredFile>,
-    ) -> Result<Made<StoredFile>, RunFailure> {
+        made: RunFiles<StoredFile>,
+    ) -> Result<RunFiles<StoredFile>, RunFailure> {
         let id = context.id().as_str();
         let is_wanted = !context.cancelled().is_cancelled();
         if is_wanted && self.store.finish_run(id, &made).await? {
@@ -122,10 +122,14 @@ impl FileRuns {
     }
 
     /// Returns the files with those ids. `None` if one of them has expired.
-    async fn find(&self, tenant: &TenantId, made: Made<FileId>) -> Result<Option<Made<StoredFile>>, StoreError> {
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        made: RunFiles<FileId>,
+    ) -> Result<Option<RunFiles<StoredFile>>, StoreError> {
         let Some(first) = self.store.file(tenant, made.first).await? else { return Ok(None) };
-        let Some(second) = made.second else { return Ok(Some(Made::one(first))) };
-        Ok(self.store.file(tenant, second).await?.map(|second| Made::pair(first, second)))
+        let Some(second) = made.second else { return Ok(Some(RunFiles::one(first))) };
+        Ok(self.store.file(tenant, second).await?.map(|second| RunFiles::pair(first, second)))
     }
 
     /// Creates a file of the job's tenant.
@@ -153,11 +157,11 @@ impl FileRuns {
         &self,
         job: &J,
         pair: [Text; 2],
-    ) -> Result<Made<StoredFile>, RunFailure> {
+    ) -> Result<RunFiles<StoredFile>, RunFailure> {
         let [first, second] = pair;
         let first = self.write(job, first).await?;
         match self.write(job, second).await {
-            Ok(second) => Ok(Made::pair(first, second)),
+            Ok(second) => Ok(RunFiles::pair(first, second)),
             Err(failure) => {
                 // A file that can't be removed now is swept.
                 let _ = self.files.remove(&first.at).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tidegate_base::places::Places;
+use tidegate_base::permit_pool::PermitPool;
 use tidegate_model::tenant::TenantId;
 use tidegate_outgoing::webhook::{Answer, Failure, Message, Sender};
 use tidegate_perfmon::TraceContext;
@@ -93,7 +93,7 @@ pub(crate) struct DeliverHandler {
     /// One breaker per tenant and receiver.
     pub(crate) breakers: CircuitBreakers,
     /// Limits the concurrent posts of one tenant.
-    pub(crate) places: Places,
+    pub(crate) permits: PermitPool,
 }
 
 /// Publishes notifications, and enqueues their posts.
@@ -105,7 +105,7 @@ pub(crate) struct Notifier {
 
 /// A notification was not published, or not all of its posts were enqueued.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotTold {
+pub(crate) enum NotPublished {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("a delivery can't be enqueued: {0}")]
@@ -126,7 +126,7 @@ pub(super) fn join_deliveries(worker: WorkerBuilder, context: &JobContext<'_>) -
         store: context.store.clone(),
         sender: context.webhooks.clone(),
         breakers: breakers(),
-        places: Places::new(usize::MAX, (at_once / SHARE).max(1)),
+        permits: PermitPool::new(usize::MAX, (at_once / SHARE).max(1)),
     })
 }
 
@@ -160,7 +160,7 @@ impl Handler<SendNotification> for SendHandler {
         };
         match self.notifier.deliver(&job.tenant, &told, context.trace_parent()).await {
             Ok(webhooks) => Outcome::done(json!({"seq": told.seq, "webhooks": webhooks})),
-            Err(NotTold::Store(error)) => again(&error),
+            Err(NotPublished::Store(error)) => again(&error),
             Err(error) => Outcome::retry(error),
         }
     }
@@ -190,7 +190,7 @@ impl Notifier {
         tenant: &TenantId,
         told: &Notification,
         trace_parent: Option<&str>,
-    ) -> Result<usize, NotTold> {
+    ) -> Result<usize, NotPublished> {
         let webhooks = self.store.webhooks(tenant).await?;
         let mut count = 0;
         for webhook in webhooks.iter().filter(|webhook| webhook.wants(&told.kind)) {
@@ -228,7 +228,7 @@ impl Handler<DeliverNotification> for DeliverHandler {
         // Separate for each tenant: another tenant's broken receiver on the same host must not
         // affect it.
         let receiver = format!("{} {}", tenant.as_str(), url.authority());
-        let Ok(_place) = self.places.take(tenant.as_str()) else {
+        let Ok(_permit) = self.permits.take(tenant.as_str()) else {
             // Longer each time, so that few of thousands of waiting posts are tried in vain.
             return Outcome::snooze(PLACE_PAUSE * context.delivery().clamp(1, MOST_PAUSES));
         };

@@ -96,7 +96,7 @@ fn header<'a>(request: &'a str, name: &str) -> &'a str {
 struct Ground {
     tables: Tables,
     broker: Arc<MemoryBroker>,
-    places: Places,
+    permits: PermitPool,
     _ends_with_this: DropGuard,
 }
 
@@ -107,8 +107,8 @@ impl Ground {
         let producer = Producer::new(Arc::clone(&broker) as _);
         let notifier = Notifier { store: tables.store.clone(), producer };
         let sender = Sender::new(Duration::from_millis(300), closed_by).unwrap();
-        let (breakers, places) = (breakers(), Places::new(usize::MAX, 2));
-        let deliver = DeliverHandler { store: tables.store.clone(), sender, breakers, places: places.clone() };
+        let (breakers, permits) = (breakers(), PermitPool::new(usize::MAX, 2));
+        let deliver = DeliverHandler { store: tables.store.clone(), sender, breakers, permits: permits.clone() };
         let retry = RetryPolicy::new(4, Backoff::Fixed(Duration::from_millis(10))).unwrap();
         let worker = Worker::builder(Arc::clone(&broker) as _)
             .queue(SendNotification::QUEUE, QueueOptions::new().retry(retry.clone()))
@@ -119,7 +119,7 @@ impl Ground {
             .unwrap();
         let shutdown = CancellationToken::new();
         tokio::spawn(worker.run(shutdown.clone()));
-        Self { tables, broker, places, _ends_with_this: shutdown.drop_guard() }
+        Self { tables, broker, permits, _ends_with_this: shutdown.drop_guard() }
     }
 
     async fn webhook(&self, url: &str, kinds: &[&str]) -> Uuid {
@@ -308,7 +308,7 @@ async fn a_tenant_with_its_share_of_posts_in_progress_waits_and_delays_no_other(
     let ground = Ground::start(None).await;
     let webhook = ground.webhook(&format!("http://{}/good", receiver.address), &["kind"]).await;
     let tenant = ground.tables.tenant.as_str();
-    let under_way = (ground.places.take(tenant).unwrap(), ground.places.take(tenant).unwrap());
+    let under_way = (ground.permits.take(tenant).unwrap(), ground.permits.take(tenant).unwrap());
     assert_eq!(ground.send("job", "kind").await.state, JobState::Done, "it is told");
     let id = ground.delivery(webhook, 1);
     let put_off = async || {

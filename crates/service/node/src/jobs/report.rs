@@ -12,7 +12,7 @@ use tidegate_domain::files::FileKind;
 use tidegate_domain::report::{self, Heading, Report, ReportKind, ScheduleSums, Span};
 use tidegate_model::tenant::TenantId;
 use tidegate_queue::{Context, Handler, Job, Outcome, WorkerBuilder};
-use tidegate_store::{Made, Named, Snapshot, StoredFile};
+use tidegate_store::{Named, RunFiles, Snapshot, StoredFile};
 
 use super::JobContext;
 use super::file_run::{FileJob, FileRuns, RunFailure, Text, outcome, told};
@@ -71,7 +71,7 @@ impl Handler<MakeReport> for ReportHandler {
 }
 
 impl ReportHandler {
-    async fn make(&self, job: &MakeReport, context: &Context) -> Result<Made<StoredFile>, RunFailure> {
+    async fn make(&self, job: &MakeReport, context: &Context) -> Result<RunFiles<StoredFile>, RunFailure> {
         // Validated here too, since other programs than the API may enqueue the job.
         let span = Span::try_new(job.kind, job.from, job.to);
         let span = span.map_err(|errors| RunFailure::Unwanted(errors.to_string()))?;

@@ -11,7 +11,7 @@ use tidegate_queue::{
     Broker, Context, Handler, Job, JobId, JobRecord, JobState, MemoryBroker, Outcome, Producer, QueueOptions, Worker,
 };
 use tidegate_settings::FilesPlace;
-use tidegate_store::{Made, StoredFile};
+use tidegate_store::{RunFiles, StoredFile};
 use tokio_util::sync::CancellationToken;
 
 use super::test_ground::Ground;
@@ -167,10 +167,10 @@ async fn a_report_that_is_made_again_is_one_pair_of_files() {
     let worker = reports.work();
     let result = reports.end(&id, JobState::Done).await.result.unwrap();
     drop(worker);
-    let made = Made::pair(reports.fetched(&result["html"]).await.0, reports.fetched(&result["csv"]).await.0);
+    let made = RunFiles::pair(reports.fetched(&result["html"]).await.0, reports.fetched(&result["csv"]).await.0);
     assert_eq!(reports.listed().await.len(), 3);
     // As when a run that was lost after its last step is repeated, and as when a late run ends.
-    let ids = Made::pair(made.first.at.id, made.second.as_ref().unwrap().at.id);
+    let ids = RunFiles::pair(made.first.at.id, made.second.as_ref().unwrap().at.id);
     let again = reports.ground.store.open_run(id.as_str(), &job.tenant, FileKind::Report).await.unwrap();
     assert_eq!(again, Some(ids));
     assert!(!reports.ground.store.finish_run(id.as_str(), &made).await.unwrap());

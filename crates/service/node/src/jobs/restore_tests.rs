@@ -16,19 +16,19 @@ use tidegate_queue::{Broker, Job, JobState, MemoryBroker, Producer, QueueOptions
 use tidegate_ratelimit::{Overrides, Tier};
 use tidegate_settings::test_ground::check_with;
 use tidegate_settings::{FilesPlace, Settings};
-use tidegate_store::{Advanced, Coherence, Present, Store, Target, TargetError};
+use tidegate_store::{Advanced, Coherence, ExistingData, Store, Target, TargetError};
 use tidegate_testkit::{PostgresServer, poll_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{BackupHandler, MakeBackup};
 
 /// A separate database in a file or on a server, and a directory for files.
-struct Place {
+struct TestDatabase {
     settings: Settings,
     directory: tempfile::TempDir,
 }
 
-impl Place {
+impl TestDatabase {
     fn in_file() -> Self {
         Self::of(&[])
     }
@@ -140,7 +140,7 @@ async fn make(store: &Store, files: &Files) -> serde_json::Value {
 
 /// Restores a backup of one place in the other, and compares the digests, except for values that a
 /// restore renews.
-async fn moves(from: &Place, to: &Place) {
+async fn moves(from: &TestDatabase, to: &TestDatabase) {
     let before = clock::now();
     let (id, backed_up) = from.filled().await;
     let path = from.directory.path().join(format!("files/backup/{id}"));
@@ -171,16 +171,16 @@ async fn moves(from: &Place, to: &Place) {
 #[tokio::test]
 async fn a_restore_equals_by_digest_from_either_database_to_either() {
     let server = PostgresServer::start(&[]).await;
-    moves(&Place::in_file(), &Place::in_file()).await;
-    moves(&Place::in_file(), &Place::on(&server, "one").await).await;
-    moves(&Place::on(&server, "two").await, &Place::in_file()).await;
-    moves(&Place::on(&server, "three").await, &Place::on(&server, "four").await).await;
+    moves(&TestDatabase::in_file(), &TestDatabase::in_file()).await;
+    moves(&TestDatabase::in_file(), &TestDatabase::on(&server, "one").await).await;
+    moves(&TestDatabase::on(&server, "two").await, &TestDatabase::in_file()).await;
+    moves(&TestDatabase::on(&server, "three").await, &TestDatabase::on(&server, "four").await).await;
 }
 
 #[tokio::test]
 async fn what_holds_data_is_replaced_only_when_that_is_said_and_gets_another_name() {
     let server = PostgresServer::start(&[]).await;
-    for place in [Place::in_file(), Place::on(&server, "mine").await] {
+    for place in [TestDatabase::in_file(), TestDatabase::on(&server, "mine").await] {
         let (id, tables) = place.filled().await;
         let (store, coherence, running) = place.open().await;
         let (before, tenant) = (store.installation().to_owned(), "acme".parse().unwrap());
@@ -214,7 +214,7 @@ async fn what_holds_data_is_replaced_only_when_that_is_said_and_gets_another_nam
 #[tokio::test]
 async fn a_running_node_forbids_a_restore_and_a_restore_a_node() {
     let server = PostgresServer::start(&[]).await;
-    for place in [Place::in_file(), Place::on(&server, "mine").await] {
+    for place in [TestDatabase::in_file(), TestDatabase::on(&server, "mine").await] {
         let (id, _) = place.filled().await;
         let (store, coherence, running) = place.open().await;
         let held = match &place.settings.database {
@@ -227,8 +227,9 @@ async fn a_running_node_forbids_a_restore_and_a_restore_a_node() {
         drop(held);
 
         // A server notices with a delay that the holder of its lock is gone.
-        let alone =
-            poll_until(Duration::from_secs(60), async || Target::open(&place.settings, Present::Replace).await.ok());
+        let alone = poll_until(Duration::from_secs(60), async || {
+            Target::open(&place.settings, ExistingData::Replace).await.ok()
+        });
         let alone = alone.await.expect("no process holds it any more");
         match &place.settings.database {
             None => {
@@ -247,7 +248,7 @@ async fn a_running_node_forbids_a_restore_and_a_restore_a_node() {
 
 #[tokio::test]
 async fn a_damaged_newer_or_foreign_backup_touches_nothing() {
-    let place = Place::in_file();
+    let place = TestDatabase::in_file();
     let (id, _) = place.filled().await;
     let path = place.directory.path().join(format!("files/backup/{id}"));
     let whole = std::fs::read(&path).unwrap();
@@ -282,7 +283,7 @@ fn repacked(lines: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn only_the_newest_backups_are_kept() {
-    let place = Place::in_file();
+    let place = TestDatabase::in_file();
     let (store, _, _running) = place.open().await;
     let mut made = Vec::new();
     for _ in 0..4 {

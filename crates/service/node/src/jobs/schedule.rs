@@ -22,7 +22,7 @@ use tidegate_settings::ReminderSettings;
 use tidegate_store::{DueSchedule, PendingReminder, SentReminder, Store, StoreError};
 use uuid::Uuid;
 
-use super::notification::{NotTold, Notifier};
+use super::notification::{NotPublished, Notifier};
 use super::regular::Regular;
 use super::{JobContext, reindex};
 use super::{SendEmail, again};
@@ -243,7 +243,7 @@ impl Handler<RemindOfSchedule> for RemindHandler {
         // From here on, repeated steps have the same ids as before.
         let webhooks = match self.notifier.deliver(&tenant, &sent.notification, context.trace_parent()).await {
             Ok(webhooks) => webhooks,
-            Err(NotTold::Store(error)) => return again(&error),
+            Err(NotPublished::Store(error)) => return again(&error),
             Err(error) => return Outcome::retry(error),
         };
         match self.mail(&tenant, &sent, at).await {

@@ -37,7 +37,7 @@ pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Accepts connections.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Acceptor {
     listener: TcpListener,
     /// Until when nothing is accepted. It is kept here because the future that waits for the next
     /// connection is dropped often.
@@ -45,7 +45,7 @@ pub(super) struct Door {
     complaints: LogThrottle,
 }
 
-impl Door {
+impl Acceptor {
     pub(super) const fn new(listener: TcpListener) -> Self {
         Self { listener, shut_until: None, complaints: LogThrottle::new(COMPLAINT) }
     }

@@ -32,7 +32,7 @@ pub(super) struct Admission {
     most_of_one: usize,
     /// By client network. Connections that are not counted have no entry.
     shares: HashMap<String, Share>,
-    places: HashMap<Id, Place>,
+    places: HashMap<Id, ConnectionShare>,
     /// Connections that were idle at the last scan. The last one is the first to leave.
     idle: Vec<(Instant, Id)>,
     complaints: LogThrottle,
@@ -50,7 +50,7 @@ struct Share {
 }
 
 #[derive(Debug)]
-struct Place {
+struct ConnectionShare {
     /// `None` if the connection is not counted.
     network: Option<String>,
     arrivals: Arrivals,
@@ -113,7 +113,7 @@ impl Admission {
         if let Some(share) = ticket.network.as_ref().and_then(|network| self.shares.get_mut(network)) {
             share.open.insert(id);
         }
-        self.places.insert(id, Place { network: ticket.network, arrivals, leave });
+        self.places.insert(id, ConnectionShare { network: ticket.network, arrivals, leave });
     }
 
     /// Removes a closed connection.
@@ -167,7 +167,7 @@ impl Admission {
     }
 
     fn look(&mut self) {
-        let share = |place: &Place| Some(self.shares.get(place.network.as_ref()?)?.count);
+        let share = |place: &ConnectionShare| Some(self.shares.get(place.network.as_ref()?)?.count);
         let idle = self.places.iter().filter_map(|(id, place)| {
             Some((Reverse(share(place).unwrap_or_default()), place.arrivals.idle_since()?, *id))
         });

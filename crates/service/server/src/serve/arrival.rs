@@ -142,17 +142,17 @@ enum Side {
 
 impl Exchange {
     /// Watches the body of the request.
-    pub(super) fn asking<B: HttpBody>(&self, body: B) -> Watched<B> {
+    pub(super) fn asking<B: HttpBody>(&self, body: B) -> ObservedBody<B> {
         self.watch(body, Side::Asking)
     }
 
     /// Watches the body of the response.
-    pub(super) fn answering<B: HttpBody>(&self, body: B) -> Watched<B> {
+    pub(super) fn answering<B: HttpBody>(&self, body: B) -> ObservedBody<B> {
         self.watch(body, Side::Answering)
     }
 
-    fn watch<B: HttpBody>(&self, body: B, side: Side) -> Watched<B> {
-        let mut watched = Watched { body, side, exchange: Some(self.clone()) };
+    fn watch<B: HttpBody>(&self, body: B, side: Side) -> ObservedBody<B> {
+        let mut watched = ObservedBody { body, side, exchange: Some(self.clone()) };
         if side == Side::Asking && watched.body.is_end_stream() {
             watched.ended(true);
         }
@@ -181,14 +181,14 @@ impl Exchange {
 
 /// A body that reports when it ends or is dropped.
 #[derive(Debug)]
-pub(super) struct Watched<B: HttpBody> {
+pub(super) struct ObservedBody<B: HttpBody> {
     body: B,
     side: Side,
     /// `None` once the end was reported.
     exchange: Option<Exchange>,
 }
 
-impl<B: HttpBody> Watched<B> {
+impl<B: HttpBody> ObservedBody<B> {
     fn ended(&mut self, whole: bool) {
         if let Some(exchange) = self.exchange.take() {
             exchange.ended(self.side, whole);
@@ -196,7 +196,7 @@ impl<B: HttpBody> Watched<B> {
     }
 }
 
-impl<B: HttpBody + Unpin> HttpBody for Watched<B> {
+impl<B: HttpBody + Unpin> HttpBody for ObservedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -222,7 +222,7 @@ impl<B: HttpBody + Unpin> HttpBody for Watched<B> {
     }
 }
 
-impl<B: HttpBody> Drop for Watched<B> {
+impl<B: HttpBody> Drop for ObservedBody<B> {
     fn drop(&mut self) {
         // A response that breaks off ends its connection too.
         let whole = self.side == Side::Answering || self.body.is_end_stream();

@@ -10,13 +10,13 @@ use tidegate_perfmon::BodyWait;
 
 /// A body that records when its reader waits for the next piece.
 #[derive(Debug)]
-pub(super) struct Awaited<B, N: Fn() -> Duration> {
+pub(super) struct WaitedBody<B, N: Fn() -> Duration> {
     body: B,
     /// `None` if the body was complete from the start.
     wait: Option<(BodyWait, N)>,
 }
 
-impl<B: HttpBody, N: Fn() -> Duration> Awaited<B, N> {
+impl<B: HttpBody, N: Fn() -> Duration> WaitedBody<B, N> {
     pub(super) fn new(body: B, now: impl FnOnce() -> N) -> Self {
         let wait = (!body.is_end_stream()).then(|| (BodyWait::default(), now()));
         Self { body, wait }
@@ -28,7 +28,7 @@ impl<B: HttpBody, N: Fn() -> Duration> Awaited<B, N> {
     }
 }
 
-impl<B, N> HttpBody for Awaited<B, N>
+impl<B, N> HttpBody for WaitedBody<B, N>
 where
     B: HttpBody + Unpin,
     N: Fn() -> Duration + Unpin,
@@ -61,7 +61,7 @@ where
     }
 }
 
-impl<B, N: Fn() -> Duration> Drop for Awaited<B, N> {
+impl<B, N: Fn() -> Duration> Drop for WaitedBody<B, N> {
     fn drop(&mut self) {
         if let Some((wait, now)) = self.wait.take().filter(|(wait, _)| wait.is_waiting()) {
             wait.end(now());

@@ -22,13 +22,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::arrival::Arrivals;
-use super::body_wait::Awaited;
+use super::body_wait::WaitedBody;
 use super::bounds::{Bounds, Ending};
-use super::pace::Paced;
-use super::patient::Patient;
+use super::minimum_rate::PacedBody;
 use super::protocol::Protocol;
 use super::streams::{Budget, Tasks};
 use super::tls::{self, ByTls};
+use super::write_timeout::WriteTimeout;
 
 /// How long an idle connection stays open after `stop`, for a request that is already on its way.
 const LAST_CALL: Duration = Duration::from_millis(250);
@@ -58,7 +58,7 @@ where
     /// Serves requests. After `stop` it answers only a request that is in flight or already sent.
     pub(super) async fn hold(self, stream: TcpStream, http: Builder) {
         let settings = self.settings;
-        let patient = move |stream| Patient::new(stream, settings.write_timeout, settings.min_rate);
+        let patient = move |stream| WriteTimeout::new(stream, settings.write_timeout, settings.min_rate);
         let Some(tls) = self.tls.clone() else {
             match self.first_bytes(Protocol::of(&stream)).await {
                 Some(Protocol::Http1) => self.http1(patient(stream), http).await,
@@ -126,17 +126,17 @@ pub(super) fn prepared<B, N>(
     min_rate: u64,
     now: &N,
     received: Option<ReceivedAt>,
-) -> Request<Paced<Awaited<B, N>>>
+) -> Request<PacedBody<WaitedBody<B, N>>>
 where
     B: HttpBody,
     N: Fn() -> Duration + Clone,
 {
-    let mut request = request.map(|body| Awaited::new(body, || now.clone()));
+    let mut request = request.map(|body| WaitedBody::new(body, || now.clone()));
     let wait: Option<BodyWait> = request.body().wait();
     if let Some(wait) = wait {
         request.extensions_mut().insert(wait);
     }
-    let mut request = request.map(|body| Paced::new(body, min_rate));
+    let mut request = request.map(|body| PacedBody::new(body, min_rate));
     request.extensions_mut().insert(ConnectInfo(peer));
     if let Some(by_tls) = by_tls {
         request.extensions_mut().insert(by_tls);

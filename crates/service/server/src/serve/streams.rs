@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use super::arrival::Arrivals;
 use super::bounds::Bounds;
-use super::pace::Pace;
+use super::minimum_rate::MinimumRate;
 
 /// Maximum number of concurrent requests per connection, as in most servers.
 const MOST_STREAMS: u32 = 100;
@@ -136,7 +136,7 @@ enum Taking {
 
 /// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Useless {
+pub(super) enum CloseReason {
     /// It had no request for a while.
     Idle,
     /// Its client resets its requests, or does not read the responses.
@@ -175,7 +175,7 @@ impl Streams {
     /// PING, which it may never do.
     pub(super) async fn farewell(&self, patience: Duration) {
         // A client that is idle now may still send a request until then, and gets a response.
-        let harmful = async { while self.useless(patience).await == Useless::Idle {} };
+        let harmful = async { while self.useless(patience).await == CloseReason::Idle {} };
         tokio::select! {
             () = sleep(patience) => self.0.is_closed.store(true, Ordering::Relaxed),
             () = harmful => return,
@@ -190,7 +190,7 @@ impl Streams {
 
     /// Resets requests whose responses the client does not read. Returns when the connection should
     /// be closed. An idle connection is closed after `patience`.
-    pub(super) async fn useless(&self, patience: Duration) -> Useless {
+    pub(super) async fn useless(&self, patience: Duration) -> CloseReason {
         let look = LOOK.min(patience / 4).min(self.0.settings.write_timeout / 4);
         loop {
             sleep(look).await;
@@ -205,11 +205,11 @@ impl Streams {
                 }
             }
             if open.given_up > MOST_GIVEN_UP {
-                return Useless::Harmful;
+                return CloseReason::Harmful;
             }
             drop(open);
             if self.0.arrivals.idle_since().is_some_and(|since| since + patience <= now) {
-                return Useless::Idle;
+                return CloseReason::Idle;
             }
         }
     }
@@ -229,12 +229,12 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Watches how the client reads the response.
-    pub(super) fn answering(mut self, body: Body) -> Taken {
+    pub(super) fn answering(mut self, body: Body) -> PacedResponse {
         self.is_answered = true;
-        let pace = Pace::new(self.streams.0.settings.min_rate);
+        let pace = MinimumRate::new(self.streams.0.settings.min_rate);
         // hyper does not poll for the first piece before the client has opened a window.
         let handed = Some(self.hand(self.streams.0.settings.write_timeout));
-        Taken { body, rest: Bytes::new(), pace, handed, stream: self }
+        PacedResponse { body, rest: Bytes::new(), pace, handed, stream: self }
     }
 
     /// Starts the time in which the client has to read the current piece. Returns its start.
@@ -270,16 +270,16 @@ impl Drop for Stream {
 
 /// The body of a response, split into pieces. The client has to read each piece in time.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct PacedResponse {
     body: Body,
     rest: Bytes,
-    pace: Pace,
+    pace: MinimumRate,
     /// Since when a piece waits to be read, or the first one to be requested.
     handed: Option<Instant>,
     stream: Stream,
 }
 
-impl HttpBody for Taken {
+impl HttpBody for PacedResponse {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::patient::Patient;
 use super::protocol::Protocol;
+use super::write_timeout::WriteTimeout;
 use crate::tls::H2;
 
 /// Extension of requests that came over the server's own TLS.
@@ -33,8 +33,8 @@ const IN_CLEAR: &[u8] =
 pub(super) async fn open(
     mut stream: TcpStream,
     config: Arc<ServerConfig>,
-    patient: impl FnOnce(TcpStream) -> Patient<TcpStream>,
-) -> io::Result<(TlsStream<Patient<TcpStream>>, Protocol)> {
+    patient: impl FnOnce(TcpStream) -> WriteTimeout<TcpStream>,
+) -> io::Result<(TlsStream<WriteTimeout<TcpStream>>, Protocol)> {
     let mut first = [0];
     let found = stream.peek(&mut first).await?;
     if found > 0 && first != [HANDSHAKE] {

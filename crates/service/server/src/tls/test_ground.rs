@@ -13,13 +13,13 @@ use tempfile::TempDir;
 use super::TlsFiles;
 
 /// A self-signed certificate for `localhost` and its key.
-pub(crate) struct Made {
+pub(crate) struct TestCertificate {
     pub(crate) certificate: String,
     pub(crate) key: String,
     pub(crate) der: CertificateDer<'static>,
 }
 
-impl Made {
+impl TestCertificate {
     pub(crate) fn new() -> Self {
         let made = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem(), der: made.cert.der().clone() }
@@ -45,7 +45,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn of(made: &Made) -> Self {
+    pub(crate) fn of(made: &TestCertificate) -> Self {
         let files = Self { directory: TempDir::new().unwrap() };
         files.write("certificate.pem", &made.certificate);
         files.write("key.pem", &made.key);

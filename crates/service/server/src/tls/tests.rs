@@ -1,4 +1,4 @@
-use super::test_ground::{Files, Made};
+use super::test_ground::{Files, TestCertificate};
 use super::*;
 
 fn refused(files: &Files) -> String {
@@ -7,7 +7,7 @@ fn refused(files: &Files) -> String {
 
 #[test]
 fn what_is_wrong_with_a_pair_is_told_and_nothing_of_a_key() {
-    let (made, other) = (Made::new(), Made::new());
+    let (made, other) = (TestCertificate::new(), TestCertificate::new());
     let files = Files::of(&made);
     let good = load(&files.settings()).unwrap();
     assert!(good.warnings.is_empty(), "{:?}", good.warnings);
@@ -37,7 +37,7 @@ fn what_is_wrong_with_a_pair_is_told_and_nothing_of_a_key() {
 #[test]
 fn a_key_that_everybody_can_read_is_told() {
     use std::os::unix::fs::PermissionsExt;
-    let files = Files::of(&Made::new());
+    let files = Files::of(&TestCertificate::new());
     for (mode, is_told) in [(0o600, false), (0o640, false), (0o644, true)] {
         fs::set_permissions(files.path("key.pem"), fs::Permissions::from_mode(mode)).unwrap();
         let warnings = load(&files.settings()).unwrap().warnings;

@@ -25,7 +25,7 @@ use super::super::notice::{self, Notice};
 use super::super::purge::Invalidation;
 use super::super::sql::invalidations::BEHIND;
 use super::super::store::Store;
-use super::hearers::Hearers;
+use super::listeners::CommitListeners;
 use super::lost::{Lost, SILENCE, WatchEnded};
 use super::written::Written;
 
@@ -40,7 +40,7 @@ pub(super) struct Listening(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    hearers: Hearers,
+    listeners: CommitListeners,
     is_current: AtomicBool,
     ended: CancellationToken,
     /// Number of callers that have requested a cleared cache.
@@ -57,7 +57,7 @@ impl Listening {
         shutdown: CancellationToken,
     ) -> Result<Self, Lost> {
         let shared = Arc::new(Shared {
-            hearers: Hearers::of(store),
+            listeners: CommitListeners::of(store),
             is_current: AtomicBool::new(false),
             ended: CancellationToken::new(),
             asked: AtomicU64::new(0),
@@ -83,7 +83,7 @@ impl Listening {
         // Callers that arrive during a clearing share the next one: it must follow their commits.
         if *cleared < number {
             let all = shared.asked.load(Ordering::SeqCst);
-            shared.hearers.clear().await;
+            shared.listeners.clear().await;
             *cleared = all;
         }
         Ok(())
@@ -129,7 +129,7 @@ impl Ear {
                 None => match self.listen().await {
                     Ok(anew) => {
                         // Removes everything that was cached while notifications were missed.
-                        self.shared.hearers.start_anew().await;
+                        self.shared.listeners.start_anew().await;
                         self.shared.is_current.store(true, Ordering::SeqCst);
                         tracing::info!("the database sends change notifications again");
                         (pause, is_told) = (FIRST_PAUSE, false);
@@ -162,11 +162,11 @@ impl Ear {
             Ok::<_, Error>(())
         };
         timeout(self.patience, stands).await.map_err(|_| Lost::Deaf)??;
-        if self.shared.hearers.cache.owed().is_some() {
+        if self.shared.listeners.cache.owed().is_some() {
             // A killed process may have committed without an invalidation of the shared cache.
             let rows = self.store.all(&BEHIND, &[0.into()]).await?;
             let rows = rows.iter().map(Written::read).collect::<Result<Vec<_>, _>>()?;
-            self.shared.hearers.act_on(rows.iter().map(Written::invalidation)).await;
+            self.shared.listeners.act_on(rows.iter().map(Written::invalidation)).await;
         }
         Ok(listener)
     }
@@ -208,7 +208,7 @@ impl Ear {
         }
         let stale = notices.iter().flat_map(|notice| &notice.stale);
         let stale = stale.map(|(kind, name, class)| Invalidation { kind, name, class: class.as_deref() });
-        self.shared.hearers.act_on(stale).await;
+        self.shared.listeners.act_on(stale).await;
         lost
     }
 
@@ -226,7 +226,7 @@ impl Ear {
                     ?kind,
                     "a change notification of the database can't be understood: the cache is cleared"
                 );
-                self.shared.hearers.start_anew().await;
+                self.shared.listeners.start_anew().await;
                 None
             }
         }

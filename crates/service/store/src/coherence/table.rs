@@ -7,8 +7,8 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::hearers::Hearers;
-use super::wal_index::Known;
+use super::listeners::CommitListeners;
+use super::wal_index::ReadUpTo;
 use super::written::Written;
 use crate::error::StoreError;
 use crate::origins::Origins;
@@ -29,9 +29,9 @@ pub(super) struct Watcher {
     version: i64,
     /// Id of the last invalidation that was applied.
     position: i64,
-    hearers: Hearers,
+    listeners: CommitListeners,
     origins: Origins,
-    known: Known,
+    known: ReadUpTo,
 }
 
 impl Watcher {
@@ -41,14 +41,14 @@ impl Watcher {
         store: &Store,
         options: &SqliteConnectOptions,
         shutdown: CancellationToken,
-    ) -> Result<(Known, mpsc::Sender<oneshot::Sender<()>>), StoreError> {
+    ) -> Result<(ReadUpTo, mpsc::Sender<oneshot::Sender<()>>), StoreError> {
         let mut connection = options.connect().await?;
         let version = data_version(&mut connection).await?;
         let position = last(&mut connection).await?.unwrap_or(0);
-        let known = Known::of(options.get_filename());
-        let hearers = Hearers::of(store);
+        let known = ReadUpTo::of(options.get_filename());
+        let listeners = CommitListeners::of(store);
         let mut watcher =
-            Watcher { connection, version, position, hearers, origins: store.origins.clone(), known: known.clone() };
+            Watcher { connection, version, position, listeners, origins: store.origins.clone(), known: known.clone() };
         if store.cache.owed().is_some() {
             // A killed process may have committed without an invalidation of the shared cache.
             watcher.retell().await?;
@@ -63,11 +63,11 @@ impl Watcher {
         let mut is_readable = true;
         loop {
             // A table that can't be read must not be logged fifty times a second.
-            let pause = if is_readable && self.hearers.news.is_awaited() { NEWS_LOOK } else { IDLE_LOOK };
+            let pause = if is_readable && self.listeners.news.is_awaited() { NEWS_LOOK } else { IDLE_LOOK };
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 // A caller started to wait: the shorter interval applies now.
-                () = self.hearers.news.begun() => {}
+                () = self.listeners.news.begun() => {}
                 received = queue.recv_many(&mut callers, BATCH) => {
                     if received == 0 {
                         break;
@@ -81,7 +81,7 @@ impl Watcher {
             self.known.set(now.filter(|_| is_readable));
             if let Err(error) = looked {
                 tracing::warn!(%error, "the invalidations of other processes can't be read: the cache is cleared");
-                self.hearers.start_anew().await;
+                self.listeners.start_anew().await;
             }
             for caller in callers.drain(..) {
                 // A caller that has gone needs no answer.
@@ -105,10 +105,10 @@ impl Watcher {
         snapshot.commit().await?;
         if usize::try_from(last - self.position) != Ok(rows.len()) {
             tracing::info!("invalidations were removed before this process read them: the cache is cleared");
-            self.hearers.start_anew().await;
+            self.listeners.start_anew().await;
         }
         let others = rows.iter().filter(|row| !self.origins.have_acted_on(row.origin));
-        self.hearers.act_on(others.map(Written::invalidation)).await;
+        self.listeners.act_on(others.map(Written::invalidation)).await;
         // Last, so that a read that failed half-way is repeated.
         self.position = last;
         self.version = version;
@@ -118,7 +118,7 @@ impl Watcher {
     /// Applies every invalidation that is still in the table.
     async fn retell(&mut self) -> Result<(), StoreError> {
         let rows = behind(&mut self.connection, 0).await?;
-        self.hearers.act_on(rows.iter().map(Written::invalidation)).await;
+        self.listeners.act_on(rows.iter().map(Written::invalidation)).await;
         Ok(())
     }
 }

@@ -9,10 +9,10 @@ use tidegate_ratelimit::{Overrides, Tier};
 
 use super::*;
 use crate::Purge;
-use crate::ground::{Place, Process, acme, tenant};
+use crate::ground::{Process, TestDatabase, acme, tenant};
 
 async fn on(directory: &Path) -> Process {
-    Process::at(&Place::File(directory.join("tidegate.db"))).await
+    Process::at(&TestDatabase::File(directory.join("tidegate.db"))).await
 }
 
 async fn create(process: &Process) {

@@ -36,13 +36,13 @@ pub(super) struct Moment(u64);
 
 /// The moment up to which all commits are known. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
+pub(super) struct ReadUpTo {
     index: Option<WalIndex>,
     /// The number of the moment plus one. 0 if nothing is known.
     up_to: Arc<AtomicU64>,
 }
 
-impl Known {
+impl ReadUpTo {
     /// Knows nothing yet. If the index can't be read, that does not change.
     pub(super) fn of(database: &Path) -> Self {
         let index = WalIndex::of(database).inspect_err(|error| {
@@ -114,7 +114,7 @@ mod tests {
         let path = directory.path().join("any.db");
         let (mut one, mut other) = (connect(&path).await, connect(&path).await);
         run(&mut one, "CREATE TABLE t (x)").await;
-        let known = Known::of(&path);
+        let known = ReadUpTo::of(&path);
         assert!(!known.is_everything(), "nothing is known yet");
         for round in 0..200 {
             let before = known.now();
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_never_known() {
-        let known = Known::of(Path::new("/nowhere/any.db"));
+        let known = ReadUpTo::of(Path::new("/nowhere/any.db"));
         known.set(known.now());
         assert!(!known.is_everything());
     }

@@ -16,13 +16,13 @@ const THERE: Duration = Duration::from_secs(1);
 /// Time at which a connection was last found lost. Connections that were idle at that time may be
 /// lost too.
 #[derive(Debug, Clone)]
-pub(super) struct Losses {
+pub(super) struct LastLoss {
     zero: Instant,
     /// Milliseconds since `zero`, plus one. 0 means never.
     last: Arc<AtomicU64>,
 }
 
-impl Losses {
+impl LastLoss {
     pub(super) fn new() -> Self {
         Self { zero: Instant::now(), last: Arc::default() }
     }
@@ -63,7 +63,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_that_were_idle_when_one_was_lost_are_suspected() {
-        let losses = Losses::new();
+        let losses = LastLoss::new();
         assert!(!losses.may_have_hit(Duration::from_secs(10)));
         tokio::time::advance(Duration::from_secs(60)).await;
         losses.note();

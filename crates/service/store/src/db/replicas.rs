@@ -29,7 +29,7 @@ use tidegate_settings::DatabaseSettings;
 use tokio::sync::watch as channel;
 use tokio::time::{Instant, timeout_at};
 
-use super::lent::Lent;
+use super::pooled::PooledConnection;
 use crate::pool::{Connections, WatchedPool};
 pub(super) use health::ReplicaHealth;
 pub(super) use position::without_head;
@@ -96,7 +96,7 @@ impl Replicas {
 
     /// Returns a connection to a replica that has every change under the tag that this process
     /// knows of. `None` if there is none.
-    pub(super) async fn lend(&self, tag: &Tag) -> Option<Lent> {
+    pub(super) async fn lend(&self, tag: &Tag) -> Option<PooledConnection> {
         self.0.wanted.notify_one();
         let replica = self.0.next(|before| self.0.recent().is_unchanged(tag, before))?;
         replica.lend().await
@@ -104,7 +104,7 @@ impl Replicas {
 
     /// Returns a connection to a replica that has everything committed by now. Waits at most a
     /// second for a replica to catch up. `None` for an hour after a replica cancelled such a read.
-    pub(super) async fn lend_up_to_date(&self) -> Option<Lent> {
+    pub(super) async fn lend_up_to_date(&self) -> Option<PooledConnection> {
         if self.0.common.cut_off.was_lately() {
             return None;
         }

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::super::pool::{Connections, WatchedPool};
 use super::super::running::join;
 use super::follower::is_follower;
-use super::lent::Lent;
-use super::losses::Losses;
+use super::losses::LastLoss;
+use super::pooled::PooledConnection;
 use super::replicas::Replicas;
 
 /// How long closing waits for a server that hangs.
@@ -24,14 +24,14 @@ pub(crate) struct Server {
     primary: Connections<sqlx::Postgres>,
     deadline: Duration,
     patience: Duration,
-    losses: Losses,
+    losses: LastLoss,
     replicas: Option<Replicas>,
 }
 
 impl Server {
     /// Connects when the first statement runs.
     pub(crate) fn new(settings: &DatabaseSettings) -> Self {
-        let losses = Losses::new();
+        let losses = LastLoss::new();
         let pool = losses.guard(pool(settings.pool, settings.connect_timeout));
         let pool = pool.connect_lazy_with(settings.url.options());
         let primary = Connections::new("app-postgres", settings.pool, pool);
@@ -61,8 +61,8 @@ impl Server {
     }
 
     /// Borrows a connection of the primary's pool.
-    pub(crate) async fn lend(&self) -> Result<Lent, Error> {
-        Ok(Lent::new(self.primary.acquire().await?, self.patience))
+    pub(crate) async fn lend(&self) -> Result<PooledConnection, Error> {
+        Ok(PooledConnection::new(self.primary.acquire().await?, self.patience))
     }
 
     /// Address and database, without login.

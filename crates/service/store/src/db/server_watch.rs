@@ -121,7 +121,7 @@ mod tests {
     use tidegate_testkit::{PostgresServer, poll_until};
 
     use super::*;
-    use crate::ground::{LONG, Place, Process, acme, settings, tenant};
+    use crate::ground::{LONG, Process, TestDatabase, acme, settings, tenant};
 
     #[test]
     fn a_replica_is_behind_since_it_last_had_everything() {
@@ -146,7 +146,7 @@ mod tests {
         let primary = PostgresServer::start_tcp(&[("max_connections", "60")]).await;
         let replica = primary.replica(&[]).await;
         let replicas = vec![replica.url().parse().unwrap()];
-        let place = Place::Server(Box::new(DatabaseSettings { replicas, ..settings(&primary.url()) }));
+        let place = TestDatabase::Server(Box::new(DatabaseSettings { replicas, ..settings(&primary.url()) }));
         let process = Process::at(&place).await;
         let mut watch = process.store.server_watch().unwrap();
         let caught_up = poll_until(LONG, async || {

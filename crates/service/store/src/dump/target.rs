@@ -13,7 +13,7 @@ use super::tables::{Column, TABLES, Table};
 use super::{Cells, MANY, OwnedValue, PAGES, cells_of, names, page_values, placeholders, value};
 use crate::StoreError;
 use crate::open;
-use crate::running::{self, Alone};
+use crate::running::{self, ExclusiveUse};
 use crate::sql::Sql;
 use crate::sql::restored::{CLEAR_TOLD, CLOSE_IMPORTS, CLOSE_RUNS, IDENTIFY, RENEW_PLANS, SKIP_NUMBERS};
 use crate::value::{Row, Value};
@@ -22,7 +22,7 @@ use crate::value::{Row, Value};
 pub struct Target {
     connection: Open,
     /// Keeps all other processes out.
-    _alone: Alone,
+    _alone: ExclusiveUse,
 }
 
 enum Open {
@@ -32,7 +32,7 @@ enum Open {
 
 /// Whether existing data may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Present {
+pub enum ExistingData {
     /// Existing data stays: tables that contain data are an error.
     Keep,
     /// The restored data replaces it.
@@ -47,17 +47,17 @@ impl Target {
     /// Fails if a process uses them, if they contain data that must be kept, or if they can't be
     /// opened. Existing data is then unchanged, but a PostgreSQL schema may have been migrated to
     /// this version.
-    pub async fn open(settings: &Settings, present: Present) -> Result<Self, TargetError> {
+    pub async fn open(settings: &Settings, present: ExistingData) -> Result<Self, TargetError> {
         match &settings.database {
             Some(server) => Self::in_postgres(server, present).await,
             None => Self::in_file(&settings.database_path(), present).await,
         }
     }
 
-    async fn in_file(path: &Path, present: Present) -> Result<Self, TargetError> {
+    async fn in_file(path: &Path, present: ExistingData) -> Result<Self, TargetError> {
         let directory = path.parent().unwrap_or(Path::new("."));
         let alone = running::alone_in(directory).await?;
-        if present == Present::Keep {
+        if present == ExistingData::Keep {
             refuse_data(path).await?;
         }
         let restoring = with_ending(path, ".restoring");
@@ -77,13 +77,13 @@ impl Target {
         Ok(Self { connection: Open::Sqlite { connection, path: path.to_owned(), restoring }, _alone: alone })
     }
 
-    async fn in_postgres(settings: &DatabaseSettings, present: Present) -> Result<Self, TargetError> {
+    async fn in_postgres(settings: &DatabaseSettings, present: ExistingData) -> Result<Self, TargetError> {
         let alone = running::alone_on(settings).await?;
         open::postgres::prepare_alone(settings).await?;
         let mut connection = settings.url.options().connect().await.map_err(StoreError::from)?;
         sqlx::query("BEGIN").execute(&mut connection).await.map_err(StoreError::from)?;
         let mut target = Self { connection: Open::Postgres(connection), _alone: alone };
-        if present == Present::Keep {
+        if present == ExistingData::Keep {
             for (place, table) in TABLES.iter().enumerate() {
                 if !target.rows_of(place, None).await?.is_empty() {
                     return Err(TargetError::NotEmpty { place: settings.url.to_string(), table: table.name });

@@ -5,8 +5,8 @@ use tidegate_settings::NotificationSettings;
 use tokio::time::Instant;
 
 use super::*;
-use crate::ground::{Ground, LONG, Place, acme, tenant};
-use crate::notify::{NotificationBus, Subscription, Told};
+use crate::ground::{Ground, LONG, TestDatabase, acme, tenant};
+use crate::notify::{NotificationBus, Subscription, SubscriptionEvent};
 
 fn new<'a>(tenant: &'a TenantId, source: &'a str) -> NewNotification<'a> {
     NewNotification { tenant, source, user: None, kind: "test", body: "{}" }
@@ -52,7 +52,7 @@ pub(crate) async fn what_is_old_goes_from_the_front(ground: &Ground) {
 
 /// As in two processes.
 pub(crate) async fn two_processes_take_turns(ground: &Ground) {
-    let place: Place = ground.place().await;
+    let place: TestDatabase = ground.place().await;
     let ((one, _keep_one), (other, _keep_other)) = (place.open().await, place.open().await);
     one.create_tenant(&tenant(&acme()), &ApiKey::generate()).await.unwrap();
     let told = (0..20).map(|number| {
@@ -72,20 +72,20 @@ fn bus(store: &Store) -> NotificationBus {
     NotificationBus::new(store, &settings)
 }
 
-async fn next(subscription: &mut Subscription) -> Told {
+async fn next(subscription: &mut Subscription) -> SubscriptionEvent {
     tokio::time::timeout(LONG, subscription.next()).await.expect("it comes in time").expect("it goes on")
 }
 
 async fn seq(subscription: &mut Subscription) -> u64 {
     match next(subscription).await {
-        Told::Notification(told) => told.seq,
+        SubscriptionEvent::Notification(told) => told.seq,
         gap => panic!("{gap:?}"),
     }
 }
 
 /// Publishes 100 notifications in one process and measures when followers in both receive them.
 pub(crate) async fn what_one_process_tells_is_heard_in_each_at_once(ground: &Ground) {
-    let place: Place = ground.place().await;
+    let place: TestDatabase = ground.place().await;
     let ((one, _keep_one), (other, _keep_other)) = (place.open().await, place.open().await);
     one.create_tenant(&tenant(&acme()), &ApiKey::generate()).await.unwrap();
     let here = bus(&one).subscribe(&acme(), None).await.unwrap();
@@ -137,17 +137,17 @@ pub(crate) async fn whoever_comes_back_goes_on_and_is_told_of_gaps(ground: &Grou
 
     // A follower with a number that was never assigned here continues with new notifications.
     let mut foreign = bus.subscribe(&acme, Some(99)).await.unwrap();
-    assert_eq!(next(&mut foreign).await, Told::Gap { missed: None, after: 4 });
+    assert_eq!(next(&mut foreign).await, SubscriptionEvent::Gap { missed: None, after: 4 });
     let mut slow = bus.subscribe(&acme, Some(1)).await.unwrap();
     let at = store.notifications(&acme, 3, 1).await.unwrap()[0].at.timestamp_millis();
     store.remove_notifications(at + 1).await.unwrap();
     store.publish(&new(&acme, "e")).await.unwrap();
     assert_eq!(seq(&mut foreign).await, 5);
-    assert_eq!(next(&mut slow).await, Told::Gap { missed: Some(3), after: 4 });
+    assert_eq!(next(&mut slow).await, SubscriptionEvent::Gap { missed: Some(3), after: 4 });
     assert_eq!(seq(&mut slow).await, 5);
     drop((foreign, slow));
     let mut late = bus.subscribe(&acme, Some(1)).await.unwrap();
-    assert_eq!(next(&mut late).await, Told::Gap { missed: Some(3), after: 4 });
+    assert_eq!(next(&mut late).await, SubscriptionEvent::Gap { missed: Some(3), after: 4 });
     assert_eq!(seq(&mut late).await, 5);
     drop(late);
     assert_eq!(bus.followers(), 0);

@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::super::coherence::Coherence;
 use super::super::db::{Db, Server, is_follower};
 use super::super::migrations::{POSTGRES as MIGRATIONS, newest};
-use super::super::news::News;
 use super::super::origins::Origins;
 use super::super::sql::tenants::INSTALLATION;
 use super::super::store::Store;
+use super::super::waiting_tasks::WaitingTasks;
 use super::super::{prune, running};
 use super::error::{OpenError, ServerError, ServerFault};
 
@@ -66,7 +66,7 @@ async fn connect(
         installation: installation.into(),
         origins: Origins::new(),
         changes: Arc::default(),
-        news: News::default(),
+        news: WaitingTasks::default(),
     };
     let coherence = Coherence::listen(&store, &settings.url, settings.connect_timeout, shutdown.clone()).await?;
     // Starts after the cache has processed all existing rows: pruning must not remove an

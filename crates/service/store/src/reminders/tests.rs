@@ -4,7 +4,7 @@ use tidegate_model::schedule::{RawSchedule, ScheduleDraft};
 use tidegate_model::tenant::ApiKey;
 
 use super::*;
-use crate::ground::{Ground, Place, acme, tenant as new_tenant};
+use crate::ground::{Ground, TestDatabase, acme, tenant as new_tenant};
 use crate::sql::Sql;
 
 const MOST: u32 = 1000;
@@ -97,7 +97,7 @@ pub(crate) async fn a_schedule_that_came_without_a_time_is_looked_at(ground: &Gr
 }
 
 pub(crate) async fn however_many_prepare_and_send_it_a_reminder_is_one(ground: &Ground) {
-    let place: Place = ground.place().await;
+    let place: TestDatabase = ground.place().await;
     let ((one, _keep_one), (other, _keep_other)) = (place.open().await, place.open().await);
     one.create_tenant(&new_tenant(&acme()), &ApiKey::generate()).await.unwrap();
     for title in ["a", "b", "c"] {

@@ -23,10 +23,10 @@ pub(crate) async fn of_two_runs_of_a_job_only_the_first_has_its_files_entered(gr
     assert_eq!(store.reserve_run("job", &tenant, FileKind::Export, 1).await.unwrap(), Reserved::Found);
     assert_eq!(store.open_run("job", &tenant, FileKind::Export).await.unwrap(), None);
     let (first, second) = (file(&tenant, TimeDelta::hours(1)), file(&tenant, TimeDelta::hours(1)));
-    assert!(store.finish_run("job", &Made::one(first.clone())).await.unwrap());
+    assert!(store.finish_run("job", &RunFiles::one(first.clone())).await.unwrap());
     store.release_run("job").await.unwrap();
-    assert!(!store.finish_run("job", &Made::one(second.clone())).await.unwrap());
-    assert_eq!(store.open_run("job", &tenant, FileKind::Export).await.unwrap(), Some(Made::one(first.at.id)));
+    assert!(!store.finish_run("job", &RunFiles::one(second.clone())).await.unwrap());
+    assert_eq!(store.open_run("job", &tenant, FileKind::Export).await.unwrap(), Some(RunFiles::one(first.at.id)));
     assert_eq!(store.file(&tenant, first.at.id).await.unwrap(), Some(first.clone()));
     assert_eq!(store.file(&tenant, second.at.id).await.unwrap(), None);
     assert!(store.pending_runs(&tenant, FileKind::Export).await.unwrap().is_empty(), "it is over");
@@ -36,7 +36,7 @@ pub(crate) async fn a_pair_of_files_is_entered_together(ground: &Ground) {
     let (store, tenant) = ground.with_tenant().await;
     let report =
         || StoredFile { at: FileAt::of_tenant(FileKind::Report, tenant.clone()), ..file(&tenant, TimeDelta::hours(1)) };
-    let (made, late) = (Made::pair(report(), report()), Made::pair(report(), report()));
+    let (made, late) = (RunFiles::pair(report(), report()), RunFiles::pair(report(), report()));
     assert_eq!(store.open_run("job", &tenant, FileKind::Report).await.unwrap(), None);
     assert!(store.finish_run("job", &made).await.unwrap());
     assert!(!store.finish_run("job", &late).await.unwrap());
@@ -59,7 +59,7 @@ pub(crate) async fn a_file_is_its_tenants_alone_and_ends_with_its_time(ground: &
     let ended = file(&tenant, TimeDelta::zero());
     for (id, file) in [("one", &lasting), ("two", &ended)] {
         store.open_run(id, &tenant, FileKind::Export).await.unwrap();
-        assert!(store.finish_run(id, &Made::one(file.clone())).await.unwrap());
+        assert!(store.finish_run(id, &RunFiles::one(file.clone())).await.unwrap());
     }
     let other = "other".parse().unwrap();
     assert_eq!(store.file(&other, lasting.at.id).await.unwrap(), None);

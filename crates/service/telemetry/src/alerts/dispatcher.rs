@@ -11,9 +11,9 @@ use tidegate_settings::AlertSettings;
 
 use super::fleet::Fleet;
 use super::receivers::Receiver;
-use super::steady::Steady;
-use super::stream::{Stream, Told};
-use crate::latest::Latest;
+use super::silence_timers::SilenceTimers;
+use super::stream::{Stream, StreamEvent};
+use crate::latest::LatestReport;
 use crate::own_rules::OwnRules;
 
 /// Maximum number of ended alerts and transitions that are remembered.
@@ -26,7 +26,7 @@ pub struct AlertDispatcher {
     pub(super) objective: BurnRate,
     /// Distinguishes the alerts of this process from those of an earlier one.
     pub(super) epoch: u64,
-    pub(super) latest: Arc<Latest>,
+    pub(super) latest: Arc<LatestReport>,
     /// Statements with traces. Empty until `look_into`.
     pub(super) statements: OnceLock<Queries>,
     pub(super) stream: Stream,
@@ -44,14 +44,14 @@ type Source = Box<dyn Fn() -> Vec<Observation<'static>> + Send + Sync>;
 /// The alerts and what was announced of them.
 pub(super) struct State {
     pub(super) alerts: Alerts,
-    pub(super) silences: Steady,
+    pub(super) silences: SilenceTimers,
     pub(super) outcomes: BurnLog,
     pub(super) recorded_at: Option<Duration>,
     pub(super) burning: Vec<BurnReading>,
     /// The health that was last announced.
     pub(super) health: Option<Health>,
     /// The counts of queues that were last sent, while a client follows them.
-    pub(super) queues: BTreeMap<&'static str, Told>,
+    pub(super) queues: BTreeMap<&'static str, StreamEvent>,
     pub(super) logged: u64,
 }
 
@@ -63,7 +63,7 @@ impl std::fmt::Debug for AlertDispatcher {
 
 impl AlertDispatcher {
     /// Makes a dispatcher for alerts and events. New followers get the report in `latest`.
-    pub(crate) fn new(settings: &AlertSettings, registry: &Registry, latest: Arc<Latest>) -> Arc<Self> {
+    pub(crate) fn new(settings: &AlertSettings, registry: &Registry, latest: Arc<LatestReport>) -> Arc<Self> {
         let epoch = unix_ms();
         let objective = BurnRate::standard(settings.objective);
         let book = Arc::new(RuleBook::new(standing_rules(&objective), &settings.rules));
@@ -71,7 +71,7 @@ impl AlertDispatcher {
             .expect("the rules are written here, a test makes them, and the settings check the others");
         let state = State {
             alerts,
-            silences: Steady::default(),
+            silences: SilenceTimers::default(),
             outcomes: BurnLog::new(registry.now()),
             recorded_at: None,
             burning: Vec::new(),

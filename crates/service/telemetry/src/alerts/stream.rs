@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_base::places::{Place, Places, TooManyFollowers};
+use tidegate_base::permit_pool::{Permit, PermitPool, TooManyFollowers};
 use tidegate_perfmon::{Health, Transition};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
@@ -63,7 +63,7 @@ impl Topic {
 
 /// One event.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct StreamEvent {
     /// Topic of the event. `None` for a gap, which concerns all followers.
     topic: Option<Topic>,
     /// `alert`, `health`, `anomaly`, `forecast`, `advice`, `change`, `queue`, `job` or `gap`.
@@ -74,7 +74,7 @@ pub struct Told {
     pub data: Arc<str>,
 }
 
-impl Told {
+impl StreamEvent {
     /// Makes the event of an alert's transition, in the same JSON as a webhook's.
     pub(super) fn alert(epoch: u64, step: &Transition) -> Self {
         let id = Some(id_of(epoch, step.seq).into());
@@ -112,8 +112,8 @@ pub(super) fn seq_in(id: &str, epoch: u64) -> Option<u64> {
 /// Sends events to all followers. Never waits for any of them.
 #[derive(Debug)]
 pub(super) struct Stream {
-    sender: Sender<Told>,
-    places: Places,
+    sender: Sender<StreamEvent>,
+    permits: PermitPool,
     counts: Arc<Counts>,
 }
 
@@ -129,14 +129,14 @@ impl Default for Stream {
     fn default() -> Self {
         Self {
             sender: broadcast::channel(BACKLOG).0,
-            places: Places::new(MOST_FOLLOWERS, MOST_OF_A_CLIENT),
+            permits: PermitPool::new(MOST_FOLLOWERS, MOST_OF_A_CLIENT),
             counts: Arc::default(),
         }
     }
 }
 
 impl Stream {
-    pub(super) fn tell(&self, event: &Told) {
+    pub(super) fn tell(&self, event: &StreamEvent) {
         // An error means that there are no followers.
         let _ = self.sender.send(event.clone());
     }
@@ -146,9 +146,9 @@ impl Stream {
         &self,
         client: &str,
         topics: &[Topic],
-        first: Vec<Told>,
+        first: Vec<StreamEvent>,
     ) -> Result<Follower, TooManyFollowers> {
-        let place = self.places.take(client)?;
+        let permit = self.permits.take(client)?;
         for topic in topics {
             self.counts.followers[*topic as usize].fetch_add(1, Ordering::Relaxed);
         }
@@ -158,7 +158,7 @@ impl Stream {
             topics: topics.to_vec(),
             counts: Arc::clone(&self.counts),
             until: Instant::now() + MOST_AGE,
-            _place: place,
+            _permit: permit,
         })
     }
 
@@ -167,7 +167,7 @@ impl Stream {
     }
 
     pub(super) fn followers(&self) -> usize {
-        self.places.taken()
+        self.permits.taken()
     }
 
     /// Returns the number of events that followers received, and of those that they lost.
@@ -179,12 +179,12 @@ impl Stream {
 /// A follower of events. If it reads too slowly, it loses the oldest ones, and gets a `gap` event.
 #[derive(Debug)]
 pub struct Follower {
-    first: VecDeque<Told>,
-    receiver: Receiver<Told>,
+    first: VecDeque<StreamEvent>,
+    receiver: Receiver<StreamEvent>,
     topics: Vec<Topic>,
     counts: Arc<Counts>,
     until: Instant,
-    _place: Place,
+    _permit: Permit,
 }
 
 impl Drop for Follower {
@@ -198,11 +198,11 @@ impl Drop for Follower {
 impl Follower {
     /// Returns the next event. `None` after the end of the subscription, at the latest after an
     /// hour. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Told> {
+    pub async fn next(&mut self) -> Option<StreamEvent> {
         timeout_at(self.until, self.wait()).await.ok().flatten()
     }
 
-    async fn wait(&mut self) -> Option<Told> {
+    async fn wait(&mut self) -> Option<StreamEvent> {
         loop {
             let told = match self.first.pop_front() {
                 Some(told) => told,
@@ -210,7 +210,7 @@ impl Follower {
                     Ok(told) => told,
                     Err(RecvError::Lagged(missed)) => {
                         self.counts.dropped.fetch_add(missed, Ordering::Relaxed);
-                        return Some(Told::gap(Some(missed)));
+                        return Some(StreamEvent::gap(Some(missed)));
                     }
                     Err(RecvError::Closed) => return None,
                 },
@@ -232,7 +232,7 @@ mod tests {
         let stream = Stream::default();
         let mut slow = stream.follow("", &Topic::ALL, Vec::new()).unwrap();
         for _ in 0..BACKLOG + 10 {
-            stream.tell(&Told::health(Health::Degraded, Some(70), None));
+            stream.tell(&StreamEvent::health(Health::Degraded, Some(70), None));
         }
         let gap = slow.next().await.unwrap();
         assert_eq!((gap.name, &gap.id), ("gap", &None));
@@ -247,10 +247,10 @@ mod tests {
     #[tokio::test]
     async fn a_stream_has_the_requested_topics_and_always_gaps() {
         let stream = Stream::default();
-        let first = vec![Told::gap(None), Told::health(Health::Healthy, Some(100), None)];
+        let first = vec![StreamEvent::gap(None), StreamEvent::health(Health::Healthy, Some(100), None)];
         let mut alerts = stream.follow("", &[Topic::Alerts], first).unwrap();
         assert_eq!(alerts.next().await.unwrap().name, "gap");
-        stream.tell(&Told::health(Health::Degraded, None, None));
+        stream.tell(&StreamEvent::health(Health::Degraded, None, None));
         drop(stream);
         assert!(alerts.next().await.is_none());
     }
@@ -262,7 +262,7 @@ mod tests {
         let began = Instant::now();
         let told = tokio::join!(old.next(), async {
             tokio::time::sleep(MOST_AGE - Duration::from_secs(1)).await;
-            stream.tell(&Told::health(Health::Healthy, None, None));
+            stream.tell(&StreamEvent::health(Health::Healthy, None, None));
         });
         assert!(told.0.is_some());
         assert!(old.next().await.is_none());

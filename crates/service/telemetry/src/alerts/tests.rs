@@ -12,7 +12,7 @@ use tidegate_perfmon::{
 use tidegate_settings::AlertSettings;
 
 use super::*;
-use crate::latest::Latest;
+use crate::latest::LatestReport;
 use crate::sources::{Section, Tick};
 
 /// A dispatcher and its inputs, second by second.
@@ -20,7 +20,7 @@ struct Ground {
     dispatcher: Arc<AlertDispatcher>,
     registry: Registry,
     monitor: HealthMonitor,
-    latest: Arc<Latest>,
+    latest: Arc<LatestReport>,
     second: u64,
 }
 
@@ -28,7 +28,7 @@ impl Ground {
     fn new() -> Self {
         let config = HealthConfig::default();
         let registry = Registry::builder().build();
-        let latest = Arc::new(Latest::new(&registry));
+        let latest = Arc::new(LatestReport::new(&registry));
         let told = Arc::clone(&latest);
         let dispatcher = AlertDispatcher::new(&AlertSettings::default(), &registry, told);
         Self { dispatcher, registry, monitor: HealthMonitor::new(&config), latest, second: 0 }

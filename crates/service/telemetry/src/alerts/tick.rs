@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_perfmon::{BurnReading, Observation, Phase, mask};
 
 use super::dispatcher::{AlertDispatcher, State};
-use super::stream::Told;
+use super::stream::StreamEvent;
 use super::{log, traces};
 use crate::sources::Tick;
 
@@ -45,7 +45,7 @@ impl AlertDispatcher {
         // Still under the lock, so that a new follower misses no event and gets none twice.
         for step in &steps {
             state.logged += 1;
-            self.stream.tell(&Told::alert(self.epoch, step));
+            self.stream.tell(&StreamEvent::alert(self.epoch, step));
         }
         if state.health.replace(tick.health.status) != Some(tick.health.status) {
             self.stream.tell(&told_of(tick));
@@ -69,7 +69,7 @@ fn hide(observation: &mut Observation<'_>) {
     }
 }
 
-fn told_of(tick: &Tick<'_>) -> Told {
+fn told_of(tick: &Tick<'_>) -> StreamEvent {
     let reason = tick.health.reasons.first().map(|reason| mask(&reason.message).into_owned());
-    Told::health(tick.health.status, tick.health.score, reason.as_deref())
+    StreamEvent::health(tick.health.status, tick.health.score, reason.as_deref())
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::latest::Latest;
+use crate::latest::LatestReport;
 use crate::test_ground::Ground;
 use crate::{AlertDispatcher, Tick};
 
@@ -45,7 +45,8 @@ async fn called(registry: &Registry) {
     let variables = [("TIDEGATE_ALERTS_WEBHOOK", url.as_str()), ("TIDEGATE_ALERTS_PRIVATE_ADDRESSES", "on")];
     let settings = check_with(&variables).unwrap();
     let stop = CancellationToken::new();
-    let dispatcher = AlertDispatcher::new(&settings.performance.alerts, registry, Arc::new(Latest::new(registry)));
+    let dispatcher =
+        AlertDispatcher::new(&settings.performance.alerts, registry, Arc::new(LatestReport::new(registry)));
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.db");
     let (store, _coherence) = Store::open(&path, |_| TieredCache::builder().build(), stop.clone()).await.unwrap();

@@ -6,14 +6,14 @@ use tidegate_perfmon::advice::Advice;
 use tidegate_perfmon::mask;
 
 use super::limits::InMinutes;
-use super::news::{Near, News};
+use super::minute_report::{LimitForecast, MinuteReport};
 use super::sections::told_of_advice;
 use super::watch::OutlookWatch;
 use crate::alerts::{AlertDispatcher, Topic};
 
 impl OutlookWatch {
     /// Announces all news, first in the log.
-    pub(super) fn tell(&self, news: &News, dispatcher: &AlertDispatcher) {
+    pub(super) fn tell(&self, news: &MinuteReport, dispatcher: &AlertDispatcher) {
         for told in &news.anomalies {
             let item = self.told_of_anomaly(told);
             let (side, value, usual) = (&told.anomaly.side, told.anomaly.value, told.anomaly.usual);
@@ -21,7 +21,7 @@ impl OutlookWatch {
             dispatcher.announce(Topic::Outlook, "anomaly", &item);
         }
         for near in &news.near {
-            let Near { name, value, limit, reach } = near;
+            let LimitForecast { name, value, limit, reach } = near;
             let InMinutes { expected, latest, .. } = reach;
             let latest = latest.unwrap_or(*expected);
             tracing::warn!(figure = %name, value, limit, expected, latest, "a metric is forecast to reach its limit; `expected` and `latest` are minutes");

@@ -34,7 +34,7 @@ pub(crate) struct Counters {
 }
 
 /// A metric of the outlook: its name, its value, and the smallest deviation that counts.
-pub(super) type Told = (String, f64, f64);
+pub(super) type Observation = (String, f64, f64);
 
 impl Counters {
     pub(crate) fn of(telemetry: &Telemetry) -> Self {
@@ -118,8 +118,8 @@ impl Counters {
     }
 
     /// Returns the metrics of the outlook: meaningful on their own, in the units of their names.
-    pub(super) fn figures(&self, signals: &Signals) -> Vec<Told> {
-        let mut told: Vec<Told> = Vec::new();
+    pub(super) fn figures(&self, signals: &Signals) -> Vec<Observation> {
+        let mut told: Vec<Observation> = Vec::new();
         let mut tell = |name: String, value: Option<f64>, floor: f64| {
             told.extend(value.map(|value| (name, value, floor)));
         };

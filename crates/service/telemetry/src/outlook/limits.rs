@@ -12,7 +12,7 @@ const MEMORY: f64 = 0.9;
 
 /// The limits of the health report.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Judged {
+pub(super) struct HealthLimits {
     p99_ms: f64,
     error_rate: f64,
     hit_rate: f64,
@@ -44,7 +44,7 @@ impl From<Reach> for InMinutes {
     }
 }
 
-impl Judged {
+impl HealthLimits {
     pub(super) fn new(settings: &PerformanceSettings) -> Self {
         let health = &settings.health;
         Self { p99_ms: health.p99.as_secs_f64() * 1_000.0, error_rate: health.error_rate, hit_rate: health.hit_rate }
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn leaking_descriptors_have_a_time_of_exhaustion_and_falling_ones_do_not() {
-        let judged = Judged::new(&check_with(&[]).unwrap().performance);
+        let judged = HealthLimits::new(&check_with(&[]).unwrap().performance);
         let process = ProcessReading { max_descriptors: Some(1_000), ..ProcessReading::take().unwrap() };
         let limit = judged.of("process.open_descriptors", Some(&process)).unwrap();
         assert_eq!(limit, Limit { value: 800.0, is_floor: false });
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn figures_with_a_limit_are_those_that_health_is_judged_by() {
         let settings = check_with(&[("TIDEGATE_PERFORMANCE_HEALTH", "p99=2s")]).unwrap().performance;
-        let judged = Judged::new(&settings);
+        let judged = HealthLimits::new(&settings);
         assert_eq!(judged.of("http.p99_ms", None).map(|limit| limit.value), Some(2_000.0));
         assert!(judged.of("cache.l1.hit_rate", None).is_some_and(|limit| limit.is_floor));
         for free in

@@ -8,7 +8,7 @@ use tidegate_perfmon::advice::Advice;
 use tidegate_perfmon::mask;
 use tidegate_perfmon::outlook::ToldAnomaly;
 
-use super::watch::{Known, OutlookWatch};
+use super::watch::{Forecast, OutlookWatch};
 use crate::sources::{Section, Sources, Table};
 
 pub(super) fn register(sources: &Sources, watch: &Arc<OutlookWatch>) {
@@ -146,8 +146,8 @@ impl Section for Advised {
 }
 
 impl OutlookWatch {
-    fn told_of(&self, known: &Known) -> Value {
-        let Known { figure, limit, reach } = known;
+    fn told_of(&self, known: &Forecast) -> Value {
+        let Forecast { figure, limit, reach } = known;
         json!({
             "name": figure.name,
             "at_unix_ms": self.at_unix_ms(figure.last.minute),

@@ -11,8 +11,8 @@ use tidegate_perfmon::outlook::{self, Figure, Outlook, Refused, ToldAnomaly};
 use tidegate_settings::PerformanceSettings;
 
 use super::counters::Counters;
-use super::limits::{InMinutes, Judged, Limit};
-use super::news::{Near, News};
+use super::limits::{HealthLimits, InMinutes, Limit};
+use super::minute_report::{LimitForecast, MinuteReport};
 use crate::alerts::AlertDispatcher;
 
 /// Number of minutes that advice considers.
@@ -26,11 +26,11 @@ const FORGOTTEN: u64 = 30;
 /// metrics. Readers do not wait for it.
 pub struct OutlookWatch {
     limits: Limits,
-    judged: Judged,
+    judged: HealthLimits,
     /// Start of minute 0, in milliseconds since the Unix epoch.
     began_unix_ms: u64,
     calculating: Mutex<Calculating>,
-    shown: Mutex<Arc<Shown>>,
+    shown: Mutex<Arc<LastResults>>,
     actions: Mutex<Actions>,
     /// The alert dispatcher that announces news. Empty before the start.
     pub(super) dispatcher: OnceLock<Arc<AlertDispatcher>>,
@@ -49,8 +49,8 @@ struct Calculating {
 
 /// The results of the last minute.
 #[derive(Default)]
-pub(super) struct Shown {
-    pub(super) figures: Vec<Known>,
+pub(super) struct LastResults {
+    pub(super) figures: Vec<Forecast>,
     pub(super) refused: Refused,
     /// Newest first.
     pub(super) anomalies: Vec<ToldAnomaly>,
@@ -58,7 +58,7 @@ pub(super) struct Shown {
 }
 
 /// A metric, and when it reaches its limit.
-pub(super) struct Known {
+pub(super) struct Forecast {
     pub(super) figure: Figure,
     pub(super) limit: Option<Limit>,
     pub(super) reach: Option<InMinutes>,
@@ -82,7 +82,7 @@ impl OutlookWatch {
         let outlook = Outlook::new(outlook::Settings::default());
         Self {
             limits,
-            judged: Judged::new(settings),
+            judged: HealthLimits::new(settings),
             began_unix_ms,
             calculating: Mutex::new(Calculating {
                 outlook,
@@ -109,7 +109,7 @@ impl OutlookWatch {
     }
 
     /// Processes the counters at the end of a minute.
-    pub(super) fn turn(&self, minute: u64, counters: Counters) -> News {
+    pub(super) fn turn(&self, minute: u64, counters: Counters) -> MinuteReport {
         let mut calculating = self.calculating.lock().unwrap_or_else(PoisonError::into_inner);
         let Calculating { outlook, minutes, before, advised, near } = &mut *calculating;
         let mut signals = before.as_ref().map(|before| counters.since(before, minute));
@@ -120,7 +120,7 @@ impl OutlookWatch {
         let told = signals.as_ref().map(|signals| counters.figures(signals));
         let process = counters.process;
         *before = Some(counters);
-        let (Some(signals), Some(told)) = (signals, told) else { return News::default() };
+        let (Some(signals), Some(told)) = (signals, told) else { return MinuteReport::default() };
         let mut anomalies = Vec::new();
         for (name, value, floor) in told {
             anomalies.extend(outlook.push(&name, minute, value, floor));
@@ -133,19 +133,27 @@ impl OutlookWatch {
         let known = |figure: Figure| {
             let limit = self.judged.of(&figure.name, process.as_ref());
             let reach = limit.and_then(|limit| limit.reach(outlook, &figure.name, figure.last.value));
-            Known { figure, limit, reach }
+            Forecast { figure, limit, reach }
         };
-        let figures: Vec<Known> = outlook.figures().into_iter().map(known).collect();
-        let news =
-            News { anomalies, advice: new_among(&advice, advised, minute), near: newly_near(&figures, near), done };
-        let shown =
-            Shown { figures, refused: outlook.refused(), anomalies: outlook.anomalies().cloned().collect(), advice };
+        let figures: Vec<Forecast> = outlook.figures().into_iter().map(known).collect();
+        let news = MinuteReport {
+            anomalies,
+            advice: new_among(&advice, advised, minute),
+            near: newly_near(&figures, near),
+            done,
+        };
+        let shown = LastResults {
+            figures,
+            refused: outlook.refused(),
+            anomalies: outlook.anomalies().cloned().collect(),
+            advice,
+        };
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
         news
     }
 
     /// Returns the results of the last minute.
-    pub(super) fn shown(&self) -> Arc<Shown> {
+    pub(super) fn shown(&self) -> Arc<LastResults> {
         Arc::clone(&self.shown.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -169,16 +177,21 @@ fn new_among(advice: &[Advice], given: &mut BTreeMap<(&'static str, String), u64
 
 /// Returns the metrics that have newly become likely to reach their limits. A metric that no longer
 /// approaches its limit is forgotten.
-fn newly_near(figures: &[Known], told: &mut BTreeSet<String>) -> Vec<Near> {
+fn newly_near(figures: &[Forecast], told: &mut BTreeSet<String>) -> Vec<LimitForecast> {
     let mut near = Vec::new();
-    for Known { figure, limit, reach } in figures {
+    for Forecast { figure, limit, reach } in figures {
         let (Some(limit), Some(reach)) = (limit, reach) else {
             told.remove(&figure.name);
             continue;
         };
         // Only announced if the whole interval of the forecast crosses the limit.
         if reach.latest.is_some() && told.insert(figure.name.clone()) {
-            near.push(Near { name: figure.name.clone(), value: figure.last.value, limit: limit.value, reach: *reach });
+            near.push(LimitForecast {
+                name: figure.name.clone(),
+                value: figure.last.value,
+                limit: limit.value,
+                reach: *reach,
+            });
         }
     }
     near

@@ -53,13 +53,13 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     /// Alerts on the reports of a real server. The test provides the time of the alerts.
-    struct Judged {
+    struct AlertHarness {
         ground: Ground,
         watch: Arc<RedisWatch>,
         second: u64,
     }
 
-    impl Judged {
+    impl AlertHarness {
         async fn on(server: &RedisServer, rules: &str) -> Self {
             let config = Config::parse(&server.url()).unwrap().command_timeout(LONG);
             let servers = RedisServers { queue: config.clone(), limits: config, cache: None };
@@ -97,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_whose_memory_is_nearly_full_is_an_alert_until_it_has_room() {
         let server = RedisServer::start().await;
-        let (mut judged, here) = (Judged::on(&server, "").await, address(&server));
+        let (mut judged, here) = (AlertHarness::on(&server, "").await, address(&server));
         for limit in ["1gb", "0"] {
             server.cli(&["CONFIG", "SET", "maxmemory", "1000"]).await;
             judged.until("redis_memory", &here, "firing").await;
@@ -113,7 +113,8 @@ mod tests {
     async fn a_server_with_many_clients_is_an_alert_by_the_rule_and_by_its_own_limit() {
         let server = RedisServer::start().await;
         let here = address(&server);
-        let (mut set, mut usual) = (Judged::on(&server, "redis_clients: > 20").await, Judged::on(&server, "").await);
+        let (mut set, mut usual) =
+            (AlertHarness::on(&server, "redis_clients: > 20").await, AlertHarness::on(&server, "").await);
         let mut clients = Vec::new();
         for _ in 0..30 {
             clients.push(TcpStream::connect(&here).await.unwrap());
@@ -135,7 +136,7 @@ mod tests {
     async fn a_server_whose_core_is_busy_is_an_alert_until_it_rests() {
         let server = RedisServer::start().await;
         // On a busy machine the server gets less than the usual limit.
-        let (mut judged, here) = (Judged::on(&server, "redis_processor: > 15% for 0s").await, address(&server));
+        let (mut judged, here) = (AlertHarness::on(&server, "redis_processor: > 15% for 0s").await, address(&server));
         judged.watch.look().await;
         let fires = poll_until(LONG, async || {
             server.cli(&["EVAL", "for i = 1, 30000000 do end", "0"]).await;
@@ -151,8 +152,10 @@ mod tests {
     async fn a_replica_that_stands_still_is_an_alert_by_time_and_by_bytes() {
         let server = RedisServer::start().await;
         let mut replica = RedisServer::builder().replica_of(&server).start().await;
-        let (mut judged, there) =
-            (Judged::on(&server, "redis_replica_lag: > 1s, redis_replica_behind: > 64KiB").await, address(&replica));
+        let (mut judged, there) = (
+            AlertHarness::on(&server, "redis_replica_lag: > 1s, redis_replica_behind: > 64KiB").await,
+            address(&replica),
+        );
         let follows = async || {
             judged.watch.look().await;
             let servers = judged.watch.report().servers;
@@ -174,7 +177,7 @@ mod tests {
     async fn a_replica_that_died_is_an_alert_until_it_is_back() {
         let server = RedisServer::start().await;
         let mut replica = RedisServer::builder().replica_of(&server).start().await;
-        let (mut judged, there) = (Judged::on(&server, "redis_replica_lag: > 1s").await, address(&replica));
+        let (mut judged, there) = (AlertHarness::on(&server, "redis_replica_lag: > 1s").await, address(&replica));
         let follows = async || {
             judged.watch.look().await;
             let servers = judged.watch.report().servers;

@@ -80,7 +80,8 @@ async fn every_reading_has_a_rule() {
     telemetry.follow_queues(CancellationToken::new());
     telemetry.rates.file(QUEUES[0], QueueCounts::default());
     telemetry.registry.tick(telemetry.registry.now() + TICK);
-    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
+    *telemetry.asked.lock().unwrap() =
+        Some(JobStoreAnswer { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
     telemetry.judge();
 
     let report = telemetry.health().unwrap();
@@ -122,7 +123,8 @@ async fn a_part_that_panics_ends_no_pulse() {
     });
     let counted = Arc::clone(&ticks);
     telemetry.sources().every_second(move |_| *counted.lock().unwrap() += 1);
-    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
+    *telemetry.asked.lock().unwrap() =
+        Some(JobStoreAnswer { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
     let _ = tokio::time::timeout(Duration::from_secs(10), tick(telemetry)).await;
     assert!(*asked.lock().unwrap_or_else(PoisonError::into_inner) >= 8, "asked each second");
     assert!(*ticks.lock().unwrap() >= 4, "and the listener was called for each evaluated second");
@@ -137,7 +139,8 @@ async fn a_reading_that_panics_costs_itself_alone() {
     let counted = Arc::clone(&told);
     telemetry.sources().every_second(|_| panic!("so does who listens"));
     telemetry.sources().every_second(move |_| *counted.lock().unwrap() += 1);
-    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
+    *telemetry.asked.lock().unwrap() =
+        Some(JobStoreAnswer { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
     for _ in 0..10 {
         telemetry.judge();
     }
@@ -190,7 +193,7 @@ async fn a_lost_worker_serves_no_queue() {
     let unserved = tidegate_testkit::poll_until(Duration::from_secs(10), unserved).await.unwrap();
     assert_eq!(unserved, QUEUES[..1], "the worker that serves it is lost");
 
-    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(unserved) });
+    *telemetry.asked.lock().unwrap() = Some(JobStoreAnswer { at: telemetry.registry.now(), unserved: Some(unserved) });
     telemetry.judge();
     let report = telemetry.health().unwrap();
     let reason = report.reasons.iter().find(|reason| reason.component == "queues_without_live_worker").unwrap();
@@ -200,7 +203,8 @@ async fn a_lost_worker_serves_no_queue() {
 #[tokio::test]
 async fn a_full_job_store_is_a_reason_a_figure_and_an_alert() {
     let Ground { telemetry, .. } = &Ground::new().await;
-    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
+    *telemetry.asked.lock().unwrap() =
+        Some(JobStoreAnswer { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
     let observed = || {
         telemetry.judge();
         let report = telemetry.health().unwrap();
@@ -227,7 +231,8 @@ async fn recovered_jobs_are_a_reason_and_an_alert_for_a_minute() {
     ended.cancel();
     telemetry.follow_queues(ended);
     tokio::time::pause();
-    *telemetry.asked.lock().unwrap() = Some(Asked { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
+    *telemetry.asked.lock().unwrap() =
+        Some(JobStoreAnswer { at: telemetry.registry.now(), unserved: Some(Vec::new()) });
     let read = async |recovered: u64| {
         tokio::time::advance(Duration::from_secs(5)).await;
         let mut counts = QueueCounts::default();

@@ -16,7 +16,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::line::{Line, name_of};
-use super::{AccessLog, Asked, Message};
+use super::{AccessLog, Message, TenantOf};
 use crate::request_id::X_REQUEST_ID;
 
 impl AccessLog {
@@ -58,7 +58,7 @@ impl Note {
         line.status = Some(answer.status());
         line.id = answer.headers().get(X_REQUEST_ID).cloned();
         line.trace = answer.extensions().get().copied();
-        line.tenant = answer.extensions().get().map(|Asked(tenant)| tenant.clone());
+        line.tenant = answer.extensions().get().map(|TenantOf(tenant)| tenant.clone());
         // The body of a response to HEAD, or an empty one, is never polled.
         line.whole = line.method == "HEAD" || answer.body().is_end_stream();
     }

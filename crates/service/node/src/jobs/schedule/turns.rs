@@ -36,7 +36,7 @@ pub(super) struct Turns {
 
 /// The result of a page, or of its first part.
 #[derive(Default)]
-pub(super) struct Followed {
+pub(super) struct PageResult {
     pub(super) occurring: Vec<Occurring>,
     /// Number of schedules whose rule can't be expanded.
     pub(super) unreadable: u64,
@@ -54,9 +54,9 @@ impl Turns {
 
     /// Expands the rules of a page from its beginning, until there is enough to store. It is slow
     /// and must not run on a runtime thread.
-    pub(super) fn follow(&mut self, page: Vec<DueSchedule>) -> Followed {
+    pub(super) fn follow(&mut self, page: Vec<DueSchedule>) -> PageResult {
         let (begun, mut found) = (Instant::now(), 0);
-        let mut followed = Followed::default();
+        let mut followed = PageResult::default();
         for schedule in page {
             followed.last = Some(schedule.clone());
             let spent = self.spent.entry(schedule.tenant.clone()).or_default();

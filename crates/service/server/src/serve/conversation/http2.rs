@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
 use super::{Conversation, prepared};
-use crate::serve::streams::{self, Streams, Useless};
+use crate::serve::streams::{self, CloseReason, Streams};
 use crate::serve::tls;
 
 /// How long an idle HTTP/2 connection stays open for its client to see GOAWAY.
@@ -70,8 +70,8 @@ where
             () = self.is_silent() => None,
             () = self.is_over() => None,
             useless = streams.useless(settings.header_timeout) => match useless {
-                Useless::Idle => None,
-                Useless::Harmful => {
+                CloseReason::Idle => None,
+                CloseReason::Harmful => {
                     tracing::debug!(%peer, "a connection was closed: its client resets its requests, or does not read the responses");
                     return;
                 }

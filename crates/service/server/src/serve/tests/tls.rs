@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
-use crate::tls::test_ground::{Files, Made};
+use crate::tls::test_ground::{Files, TestCertificate};
 
 const SHORT: Duration = Duration::from_millis(500);
 /// Longest wait for anything.
@@ -25,7 +25,7 @@ const LARGE: usize = 8 << 20;
 
 /// A server with a certificate of its own, until it is dropped.
 struct Server {
-    made: Made,
+    made: TestCertificate,
     files: Files,
     certificates: Arc<Certificates>,
     address: SocketAddr,
@@ -35,7 +35,7 @@ struct Server {
 
 impl Server {
     async fn start(change: impl FnOnce(&mut Bounds)) -> Self {
-        let made = Made::new();
+        let made = TestCertificate::new();
         let files = Files::of(&made);
         let certificates = Arc::new(Certificates::open(files.settings()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -92,7 +92,7 @@ async fn closed_after(connection: &mut TcpStream) -> Duration {
 
 #[tokio::test]
 async fn a_connection_that_waits_before_its_first_request_is_not_slow() {
-    let made = Made::new();
+    let made = TestCertificate::new();
     let files = Files::of(&made);
     let clock = Clock::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -235,7 +235,7 @@ async fn a_renewed_certificate_is_for_new_connections_and_old_ones_go_on() {
     let server = Server::start(|_| {}).await;
     let mut old = server.connect().await;
     ask(&mut old).await;
-    let renewed = Made::new();
+    let renewed = TestCertificate::new();
     server.files.write("certificate.pem", &renewed.certificate);
     server.files.write("key.pem", &renewed.key);
     server.certificates.look(false);
@@ -248,7 +248,7 @@ async fn a_renewed_certificate_is_for_new_connections_and_old_ones_go_on() {
 #[tokio::test]
 async fn a_pair_that_is_half_written_leaves_the_one_before() {
     let server = Server::start(|_| {}).await;
-    let renewed = Made::new();
+    let renewed = TestCertificate::new();
     server.files.write("certificate.pem", &renewed.certificate);
     server.certificates.look(false);
     ask(&mut server.connect().await).await;

@@ -6,11 +6,11 @@ use tidegate_model::tenant::ApiKey;
 use tidegate_testkit::{PostgresServer, Relay, poll_until};
 
 use super::*;
-use crate::ground::{LONG, Place, Process, acme, settings, tenant};
+use crate::ground::{LONG, Process, TestDatabase, acme, settings, tenant};
 use crate::{Purge, StoreError};
 
 async fn on(url: &str) -> Process {
-    Process::at(&Place::Server(Box::new(settings(url)))).await
+    Process::at(&TestDatabase::Server(Box::new(settings(url)))).await
 }
 
 async fn until_current(process: &Process, is_current: bool) {

@@ -7,7 +7,7 @@ use sqlx::Error;
 use tidegate_settings::DatabaseUrl;
 use tokio::time::Instant;
 
-use super::super::losses::Losses;
+use super::super::losses::LastLoss;
 use super::cut_off::CutOff;
 
 /// A replica that is this far behind is not read. Its known position expires after the same time.
@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(in crate::db) struct ReplicaHealth {
     place: DatabaseUrl,
-    losses: Losses,
+    losses: LastLoss,
     /// Shared by all replicas.
     cut_off: Arc<CutOff>,
     state: Mutex<State>,
@@ -35,7 +35,7 @@ struct State {
 }
 
 impl ReplicaHealth {
-    pub(super) fn new(place: DatabaseUrl, losses: Losses, cut_off: Arc<CutOff>) -> Self {
+    pub(super) fn new(place: DatabaseUrl, losses: LastLoss, cut_off: Arc<CutOff>) -> Self {
         Self { place, losses, cut_off, state: Mutex::default() }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Error, Postgres};
 use tokio::time::Instant;
 
-use super::super::lent::Lent;
+use super::super::pooled::PooledConnection;
 use super::replica::Replica;
 use crate::pool::Connections;
 use crate::sql::Sql;
@@ -39,7 +39,7 @@ pub(super) async fn done(replica: &Replica) -> Option<i64> {
 }
 
 async fn position(server: &Connections<Postgres>, question: &'static Sql) -> Result<Option<i64>, Error> {
-    let mut lent = Lent::new(server.acquire().await?, ANSWER);
+    let mut lent = PooledConnection::new(server.acquire().await?, ANSWER);
     let row = lent.one(question, &[]).await?.map(Row::from);
     Ok(row.and_then(|row| row.opt_int("position").ok().flatten()))
 }

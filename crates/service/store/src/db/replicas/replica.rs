@@ -8,8 +8,8 @@ use sqlx::{Error, Postgres};
 use tidegate_settings::{DatabaseUrl, MOST_REPLICAS};
 
 use super::super::follower::is_follower;
-use super::super::lent::Lent;
-use super::super::losses::Losses;
+use super::super::losses::LastLoss;
+use super::super::pooled::PooledConnection;
 use super::cut_off::CutOff;
 use super::health::ReplicaHealth;
 use crate::pool::Connections;
@@ -49,7 +49,7 @@ impl Replica {
     /// Connects when the first statement runs.
     pub(super) fn new(url: &DatabaseUrl, name: &'static str, size: u32, patience: Duration, common: &Common) -> Self {
         let installation = Arc::clone(&common.installation);
-        let losses = Losses::new();
+        let losses = LastLoss::new();
         let pool = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(PATIENCE)
@@ -64,9 +64,9 @@ impl Replica {
     }
 
     /// Returns a connection. `None` if there is none within the timeout.
-    pub(super) async fn lend(&self) -> Option<Lent> {
+    pub(super) async fn lend(&self) -> Option<PooledConnection> {
         match self.connections.acquire().await {
-            Ok(connection) => Some(Lent::of_replica(connection, self.patience, Arc::clone(&self.health))),
+            Ok(connection) => Some(PooledConnection::of_replica(connection, self.patience, Arc::clone(&self.health))),
             Err(error) if self.is_only_busy(&error) => None,
             Err(error) => {
                 self.health.failed(&error);

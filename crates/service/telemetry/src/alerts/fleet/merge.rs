@@ -6,7 +6,7 @@ use tidegate_base::identity::Identity;
 use tidegate_perfmon::{Alert, Phase};
 use tidegate_store::{AlertReport, AlertState, StateChange};
 
-use super::sightings::Living;
+use super::sightings::LiveReports;
 
 /// Rule and subject.
 type Key<'a> = (&'a str, &'a str);
@@ -31,7 +31,7 @@ pub(super) struct Step {
 /// start is sent unless it is silenced; then it is sent when the silence is over. It is not sent if
 /// a process has sent it directly. Its end is sent if its start was.
 pub(super) fn merge(
-    living: &Living,
+    living: &LiveReports,
     states: &[AlertState],
     is_silenced: impl Fn(&str, &str) -> bool,
     unix_ms: u64,

@@ -31,7 +31,7 @@ struct Written {
 
 /// The reports of this process.
 #[derive(Debug, Default)]
-pub(super) struct Own {
+pub(super) struct OwnReports {
     written: BTreeMap<Key, Written>,
     written_at: Duration,
     beat: i64,
@@ -45,7 +45,7 @@ pub(super) fn key(alert: &Alert) -> Key {
     (alert.rule.clone(), alert.subject.clone())
 }
 
-impl Own {
+impl OwnReports {
     /// Compares the alerts of this process with the reports that it has written. Returns `None` if
     /// there is nothing to write now. `ended` returns an alert after its end.
     pub(super) fn plan(
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn an_alert_is_written_when_it_fires_refreshed_and_written_again_when_it_ends() {
-        let mut own = Own::default();
+        let mut own = OwnReports::default();
         assert!(own.plan(at(0), &[], resolved).is_none(), "a process without alerts writes nothing");
         let firing = [alert("p99", "")];
         let plan = own.plan(at(1), &firing, resolved).unwrap();
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn reports_that_the_database_lost_are_written_again_with_the_ends() {
-        let mut own = Own::default();
+        let mut own = OwnReports::default();
         let both = [alert("p99", ""), alert("health", "")];
         own.wrote(own.plan(at(0), &both, resolved).unwrap(), at(0), 2);
         own.wrote(own.plan(at(1), &both[..1], resolved).unwrap(), at(1), 2);
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_report_without_an_answer_is_written_anew_or_removed() {
-        let mut own = Own::default();
+        let mut own = OwnReports::default();
         assert!(own.plan(at(0), &[alert("p99", "")], resolved).is_some());
         own.doubt();
         let plan = own.plan(at(1), &[], resolved).expect("the row may be there");
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_process_that_ends_leaves_the_reports_of_alerts_that_the_fleet_was_sent() {
-        let mut own = Own::default();
+        let mut own = OwnReports::default();
         assert!(own.farewell(|_| false).is_none());
         own.wrote(own.plan(at(0), &[alert("p99", ""), alert("health", "")], resolved).unwrap(), at(0), 2);
         let change = own.farewell(|key| key.0 == "p99").unwrap();
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn of_too_many_alerts_none_that_was_reported_gives_way_to_a_graver_one() {
-        let mut own = Own::default();
+        let mut own = OwnReports::default();
         let all: Vec<_> = (0..=MOST).map(|number| alert("tenant_anomaly", &number.to_string())).collect();
         let (first, gravest_first) = (&all[1..], &all[..]);
         own.wrote(own.plan(at(0), first, resolved).unwrap(), at(0), MOST as u64);
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn without_the_database_a_process_sends_the_beginning_of_what_the_fleet_has_not_sent() {
-        let mut own = Own::default();
+        let mut own = OwnReports::default();
         let mut silenced = alert("aborted", "");
         silenced.silenced = true;
         let firing = [alert("p99", ""), alert("health", ""), silenced];
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_a_process_has_sent_on_its_own_fires_on_until_the_fleet_can_send_its_end() {
-        let mut own = Own::default();
+        let mut own = OwnReports::default();
         let firing = [alert("p99", "")];
         assert_eq!(own.direct(true, &firing, |_| false), firing);
         assert_eq!(own.direct(true, &[], |_| false), [], "another process may report it");

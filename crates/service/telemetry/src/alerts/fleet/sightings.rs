@@ -30,7 +30,7 @@ struct Heartbeat {
 
 /// The reports that count.
 #[derive(Debug, Default)]
-pub(super) struct Living {
+pub(super) struct LiveReports {
     pub(super) reports: Vec<AlertReport>,
     /// Processes that are certainly alive. Reports of the others keep a firing alert, but do not
     /// start one.
@@ -46,7 +46,7 @@ impl Sightings {
 
     /// Finds the processes that are alive. After the first read, or the first one after a pause
     /// such as an outage of the database, each process gets time to change its beat.
-    pub(super) fn look(&mut self, now: Duration, mut reports: Vec<AlertReport>) -> Living {
+    pub(super) fn look(&mut self, now: Duration, mut reports: Vec<AlertReport>) -> LiveReports {
         let was_absent = self.looked_at.replace(now).is_none_or(|before| now.saturating_sub(before) > GAP);
         if was_absent {
             self.beats.clear();
@@ -61,7 +61,7 @@ impl Sightings {
             let is_proven = !was_absent || process == self.own;
             self.beats.entry(process.to_owned()).or_insert(Heartbeat { number, moved_at: now, is_proven });
         }
-        let mut living = Living::default();
+        let mut living = LiveReports::default();
         for (process, beat) in &self.beats {
             if now.saturating_sub(beat.moved_at) >= LASTS {
                 living.dead.insert(process.clone(), beat.number);
@@ -70,7 +70,7 @@ impl Sightings {
             }
         }
         reports.retain(|report| !living.dead.contains_key(&report.source.instance));
-        Living { reports, ..living }
+        LiveReports { reports, ..living }
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
         AlertReport { source, alert, is_firing: true, is_direct: false, beat }
     }
 
-    fn look(sightings: &mut Sightings, second: u64, beats: &[(&str, i64)]) -> Living {
+    fn look(sightings: &mut Sightings, second: u64, beats: &[(&str, i64)]) -> LiveReports {
         let reports = beats.iter().map(|(process, beat)| report(process, *beat)).collect();
         sightings.look(Duration::from_secs(second), reports)
     }

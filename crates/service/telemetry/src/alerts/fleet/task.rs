@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::lease::{BELIEVES, Claim, Lease};
 use super::merge::{Merged, merge};
-use super::own::{Own, key};
-use super::sightings::{Living, Sightings};
+use super::own::{OwnReports, key};
+use super::sightings::{LiveReports, Sightings};
 use super::view::View;
 use super::{FAREWELL, Fleet, is_silenced};
 use crate::alerts::dispatcher::AlertDispatcher;
@@ -40,7 +40,7 @@ pub(in crate::alerts) struct Task {
     began: Instant,
     lease: Lease,
     sightings: Sightings,
-    own: Own,
+    own: OwnReports,
     /// Rules and subjects of the alerts that the fleet has sent, at the last read.
     told: BTreeSet<(String, String)>,
     looked_at: Option<Duration>,
@@ -59,7 +59,7 @@ impl Task {
             began: Instant::now(),
             lease: Lease::new(&THIS_PROCESS.instance),
             sightings: Sightings::new(&THIS_PROCESS.instance),
-            own: Own::default(),
+            own: OwnReports::default(),
             told: BTreeSet::new(),
             looked_at: None,
             good_at: Duration::ZERO,
@@ -250,7 +250,7 @@ impl Task {
     async fn send(
         &mut self,
         sender: &AlertSender,
-        living: &Living,
+        living: &LiveReports,
         states: Vec<AlertState>,
         unreadable: Vec<(String, String)>,
         silences: &[Silence],

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::channel::Channel;
 use super::context::Context;
-use super::failure::{Failure, Next};
+use super::failure::{Failure, Retry};
 use crate::alerts::notice::Notice;
 use crate::operations;
 
@@ -176,8 +176,8 @@ impl Receiver {
         match &sent {
             Ok(()) => outbox.delivered(waiting.number),
             Err(failure) => match failure.next() {
-                Next::GiveUp => outbox.give_up(waiting.number),
-                Next::TryAgain { after } => {
+                Retry::GiveUp => outbox.give_up(waiting.number),
+                Retry::TryAgain { after } => {
                     let now = self.started.elapsed();
                     outbox.failed_until(waiting.number, now, now.saturating_add(after));
                 }

@@ -10,7 +10,7 @@ use tidegate_settings::test_ground::check_with;
 
 use super::super::{CacheRoom, JobsAtOnce, counters, sections};
 use super::*;
-use crate::latest::Latest;
+use crate::latest::LatestReport;
 use crate::sources::members;
 use crate::{AlertDispatcher, CacheWatch, Topic};
 
@@ -44,7 +44,7 @@ impl House {
     }
 
     /// Runs a minute in which these keys are read, each once.
-    async fn minute(&mut self, keys: std::ops::Range<usize>) -> News {
+    async fn minute(&mut self, keys: std::ops::Range<usize>) -> MinuteReport {
         let values = self.cache.typed::<Vec<u8>>(TtlClass::API).weigh(Vec::len);
         for index in keys {
             let key = Key::builder("page").part(index).build().unwrap();
@@ -193,7 +193,7 @@ async fn each_member_of_the_json_is_a_column() {
 #[tokio::test]
 async fn anomalies_advice_and_changes_are_sent_once_to_each_follower() {
     let mut house = House::new("on");
-    let latest = Arc::new(Latest::new(&house.registry));
+    let latest = Arc::new(LatestReport::new(&house.registry));
     let dispatcher = AlertDispatcher::new(&AlertSettings::default(), &house.registry, latest);
     let mut follower = dispatcher.follow("", &[Topic::Outlook, Topic::Advice], None).unwrap();
     while house.minute < 75 {

@@ -23,7 +23,7 @@ fn merged(reports: &[AlertReport], states: &[AlertState], silenced: &str) -> Vec
 
 fn merged_of(reports: &[AlertReport], proven: &[&str], states: &[AlertState], silenced: &str) -> Vec<Merged> {
     let proven = proven.iter().map(|process| (*process).to_owned()).collect();
-    let living = Living { reports: reports.to_vec(), proven, ..Living::default() };
+    let living = LiveReports { reports: reports.to_vec(), proven, ..LiveReports::default() };
     merge(&living, states, |rule, _| rule == silenced, NOW)
 }
 

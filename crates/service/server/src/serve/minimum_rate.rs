@@ -22,14 +22,14 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How much longer the server waits for a client that must transfer that many bytes per second, in
 /// either direction.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct MinimumRate {
     /// Bytes per second. 0 for no limit.
     rate: u64,
     moved: u64,
     waited: Duration,
 }
 
-impl Pace {
+impl MinimumRate {
     pub(super) const fn new(rate: u64) -> Self {
         Self { rate, moved: 0, waited: Duration::ZERO }
     }
@@ -51,20 +51,20 @@ impl Pace {
 
 /// A body that fails if its client sends more slowly than the minimum rate.
 #[derive(Debug)]
-pub(super) struct Paced<B> {
+pub(super) struct PacedBody<B> {
     body: B,
-    pace: Pace,
+    pace: MinimumRate,
     /// Since when the reader waits for the next piece, and until when.
     wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl<B> Paced<B> {
+impl<B> PacedBody<B> {
     pub(super) const fn new(body: B, rate: u64) -> Self {
-        Self { body, pace: Pace::new(rate), wait: None }
+        Self { body, pace: MinimumRate::new(rate), wait: None }
     }
 }
 
-impl<B> HttpBody for Paced<B>
+impl<B> HttpBody for PacedBody<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Error + Send + Sync + 'static,
@@ -118,7 +118,7 @@ mod tests {
         let body = axum::body::Body::from_stream(pieces);
         let begun = Instant::now();
         let mut read = 0;
-        let mut body = Paced::new(body, rate);
+        let mut body = PacedBody::new(body, rate);
         loop {
             let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
             match frame {
@@ -147,7 +147,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_its_time_is_not_its_clients_fault() {
-        let mut body = Paced::new(axum::body::Body::from("whole"), 512);
+        let mut body = PacedBody::new(axum::body::Body::from("whole"), 512);
         sleep(3600 * SECOND).await;
         let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         assert!(frame.is_some_and(|frame| frame.is_ok()));

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 /// All waiting tasks. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct News(Arc<Shared>);
+pub(super) struct WaitingTasks(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -28,10 +28,10 @@ struct Shared {
 pub(crate) struct Following {
     told: Option<watch::Receiver<()>>,
     tag: Tag,
-    news: News,
+    news: WaitingTasks,
 }
 
-impl News {
+impl WaitingTasks {
     /// Starts to wait for notifications of the tenant. Wakes for those that are announced from now
     /// on.
     pub(super) fn follow(&self, tenant: &TenantId) -> Following {
@@ -104,7 +104,7 @@ mod tests {
 
     #[tokio::test]
     async fn notifications_of_a_tenant_reach_only_its_waiters() {
-        let news = News::default();
+        let news = WaitingTasks::default();
         let (acme, other): (TenantId, TenantId) = ("acme".parse().unwrap(), "other".parse().unwrap());
         assert!(!news.is_awaited());
         let (mut one, mut two, mut three) = (news.follow(&acme), news.follow(&acme), news.follow(&other));

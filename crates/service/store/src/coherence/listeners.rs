@@ -4,20 +4,20 @@ use tidegate_cache::{TieredCache, Touched};
 use tidegate_model::cache_keys;
 
 use crate::db::Db;
-use crate::news::News;
 use crate::purge::{Invalidation, OWED, Purge};
 use crate::store::Store;
+use crate::waiting_tasks::WaitingTasks;
 
 /// The parts of this process that react to commits of all processes. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Hearers {
+pub(super) struct CommitListeners {
     pub(super) cache: TieredCache,
-    pub(super) news: News,
+    pub(super) news: WaitingTasks,
     /// Reads from its replicas must include the changes of a notification.
     pub(super) db: Db,
 }
 
-impl Hearers {
+impl CommitListeners {
     pub(super) fn of(store: &Store) -> Self {
         Self { cache: store.cache.clone(), news: store.news.clone(), db: store.db.clone() }
     }

@@ -25,7 +25,7 @@ const LEAVING: Duration = Duration::from_secs(5);
 
 /// A connection of the pool. Dropping it returns it.
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub(crate) struct PooledConnection {
     /// `None` once it was returned.
     connection: Option<PoolConnection<Postgres>>,
     /// Timeout of one statement.
@@ -47,7 +47,7 @@ enum State {
     Broken,
 }
 
-impl Lent {
+impl PooledConnection {
     pub(super) fn new(connection: PoolConnection<Postgres>, patience: Duration) -> Self {
         Self { connection: Some(connection), patience, state: State::Idle, replica: None }
     }
@@ -156,7 +156,7 @@ struct Asked {
     before: State,
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         let (state, runtime) = (self.state, Handle::try_current());

@@ -18,32 +18,32 @@ const PAST: u64 = 24 * 3_600_000;
 
 /// The remaining time of each silence, measured with a monotonic clock.
 #[derive(Debug, Default)]
-pub(super) struct Steady {
-    held: Vec<Held>,
+pub(super) struct SilenceTimers {
+    held: Vec<RunningSilence>,
     /// The silences of the database that this process has applied, with their ends in the database.
     shared: BTreeMap<(String, Option<String>), u64>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct RunningSilence {
     silence: Silence,
     left: Duration,
     /// `None` until the first second after it was made.
     until: Option<Duration>,
 }
 
-impl Held {
+impl RunningSilence {
     fn is(&self, rule: &str, subject: Option<&str>) -> bool {
         self.silence.rule == rule && self.silence.subject.as_deref() == subject
     }
 }
 
-impl Steady {
+impl SilenceTimers {
     /// Adds a silence that was made at `unix_ms`. Replaces one with the same rule and subject.
     pub(super) fn add(&mut self, silence: &Silence, unix_ms: u64) {
         self.lift(&silence.rule, silence.subject.as_deref());
         let left = Duration::from_millis(silence.until_unix_ms.saturating_sub(unix_ms));
-        self.held.push(Held { silence: silence.clone(), left, until: None });
+        self.held.push(RunningSilence { silence: silence.clone(), left, until: None });
     }
 
     pub(super) fn lift(&mut self, rule: &str, subject: Option<&str>) {
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn silences_of_other_processes_are_taken_in_and_lifted() {
         let mut alerts = Alerts::new(vec![AlertRule::new("r", Severity::Warning)], 10).unwrap();
-        let mut steady = Steady::default();
+        let mut steady = SilenceTimers::default();
         let (whole, one) = (silence(None, DAY + 60_000), silence(Some("a"), DAY + 60_000));
         let unknown = Silence { rule: "x".to_owned(), ..whole.clone() };
         let found = vec![whole.clone(), one.clone(), unknown];
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_silence_that_is_over_is_removed_and_not_taken_in_again() {
         let mut alerts = Alerts::new(vec![AlertRule::new("r", Severity::Warning)], 10).unwrap();
-        let mut steady = Steady::default();
+        let mut steady = SilenceTimers::default();
         let made = silence(None, 3 * DAY + 60_000);
         steady.adopt(&mut alerts, vec![made.clone()], 3 * DAY);
         steady.turn(&mut alerts, Duration::from_secs(0), 3 * DAY);
@@ -152,7 +152,7 @@ mod tests {
         steady.turn(&mut alerts, Duration::from_secs(60), 2 * DAY + 60_000);
         assert_eq!(steady.adopt(&mut alerts, vec![made.clone()], 2 * DAY + 60_000), std::slice::from_ref(&made));
         assert!(alerts.silences(2 * DAY + 60_000).is_empty());
-        let mut other = Steady::default();
+        let mut other = SilenceTimers::default();
         assert!(other.adopt(&mut alerts, vec![made.clone()], 3 * DAY + 120_000).is_empty(), "clocks differ a little");
         assert_eq!(other.adopt(&mut alerts, vec![made.clone()], 5 * DAY), [made]);
     }
@@ -161,7 +161,7 @@ mod tests {
     fn a_silence_lasts_as_requested_even_if_the_clock_changes() {
         for set_to in [3 * DAY, DAY - 10_000, 10 * DAY] {
             let mut alerts = Alerts::new(vec![AlertRule::new("r", Severity::Warning)], 10).unwrap();
-            let mut steady = Steady::default();
+            let mut steady = SilenceTimers::default();
             let made = 3 * DAY;
             let silence = Silence {
                 rule: "r".to_owned(),

@@ -12,23 +12,23 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::pace::Pace;
+use super::minimum_rate::MinimumRate;
 
 /// A stream whose writes fail if the other end reads nothing for `patience`, or reads more slowly
 /// than the minimum rate.
 #[derive(Debug)]
-pub(super) struct Patient<S> {
+pub(super) struct WriteTimeout<S> {
     stream: S,
     patience: Duration,
-    pace: Pace,
+    pace: MinimumRate,
     /// Since when a write waits, and until when.
     wait: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl<S> Patient<S> {
+impl<S> WriteTimeout<S> {
     /// `rate`: bytes per second that the client must read while more is to be sent. 0 for no limit.
     pub(super) const fn new(stream: S, patience: Duration, rate: u64) -> Self {
-        Self { stream, patience, pace: Pace::new(rate), wait: None }
+        Self { stream, patience, pace: MinimumRate::new(rate), wait: None }
     }
 
     /// Fails a write that waits for too long.
@@ -52,13 +52,13 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.bound_write(context, polled)
@@ -99,7 +99,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_reads_nothing_is_given_up_and_who_reads_slowly_is_not() {
         let (server, mut client) = duplex(8);
-        let mut server = Patient::new(server, PATIENCE, 0);
+        let mut server = WriteTimeout::new(server, PATIENCE, 0);
         let reading = tokio::spawn(async move {
             for _ in 0..8 {
                 sleep(PATIENCE / 2).await;
@@ -117,7 +117,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_a_byte_now_and_then_is_given_up_too() {
         let (server, mut client) = duplex(8);
-        let mut server = Patient::new(server, PATIENCE, 512);
+        let mut server = WriteTimeout::new(server, PATIENCE, 512);
         let reading = tokio::spawn(async move {
             loop {
                 sleep(PATIENCE / 30).await;

@@ -8,12 +8,12 @@ use tokio::time::Instant;
 /// Caches an answer for a short time. Clients that arrive while it is made wait for it: only one is
 /// made at a time.
 #[derive(Debug)]
-pub(super) struct Kept<T> {
+pub(super) struct AnswerCache<T> {
     holds: Duration,
     last: Mutex<Option<(Instant, T)>>,
 }
 
-impl<T: Clone> Kept<T> {
+impl<T: Clone> AnswerCache<T> {
     /// Makes a cache whose answers are valid for `holds`, counted from their completion.
     pub(super) const fn new(holds: Duration) -> Self {
         Self { holds, last: Mutex::const_new(None) }
@@ -46,7 +46,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_hundred_concurrent_callers_share_one_answer() {
-        let (kept, made) = (Kept::new(HOLDS), AtomicUsize::new(0));
+        let (kept, made) = (AnswerCache::new(HOLDS), AtomicUsize::new(0));
         let ask = || {
             kept.get_or(|| async {
                 tokio::time::sleep(Duration::from_secs(2)).await;
@@ -62,7 +62,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_leaves_hands_the_work_to_the_next_one() {
-        let kept = Kept::new(HOLDS);
+        let kept = AnswerCache::new(HOLDS);
         let left = tokio::time::timeout(Duration::from_millis(1), kept.get_or(std::future::pending)).await;
         assert!(left.is_err());
         assert_eq!(kept.get_or(|| async { 7 }).await, 7);

@@ -26,7 +26,7 @@ pub(crate) struct PerformanceQuery {
 
 /// A valid request, except for its type, which only the sections know.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct CheckedQuery {
     pub(super) what: Option<String>,
     pub(super) format: Format,
     pub(super) span: Span,
@@ -48,7 +48,7 @@ impl PerformanceQuery {
         Self { what: Some(EXPORT.to_owned()), ..self }
     }
 
-    pub(super) fn check(self) -> Result<Asked, Problem> {
+    pub(super) fn check(self) -> Result<CheckedQuery, Problem> {
         let limit = match self.limit {
             None if self.what.as_deref() == Some(EXPORT) => WHOLE,
             None => DEFAULT_LIMIT,
@@ -59,7 +59,7 @@ impl PerformanceQuery {
             }
         };
         let formats = [("json", Format::Json), ("csv", Format::Csv)];
-        Ok(Asked {
+        Ok(CheckedQuery {
             format: one_of("format", "bad-format", self.format.as_deref(), &formats)?.unwrap_or(Format::Json),
             span: one_of("window", "bad-window", self.window.as_deref(), &Span::KNOWN)?.unwrap_or_default(),
             sort: one_of("sort", "bad-sort", self.sort.as_deref(), &Sort::KNOWN)?,
@@ -73,13 +73,13 @@ impl PerformanceQuery {
 fn one_of<T: Copy>(
     parameter: &str,
     kind: &'static str,
-    asked: Option<&str>,
+    query: Option<&str>,
     known: &[(&str, T)],
 ) -> Result<Option<T>, Problem> {
-    let Some(asked) = asked else { return Ok(None) };
-    match known.iter().find(|(word, _)| *word == asked) {
+    let Some(query) = query else { return Ok(None) };
+    match known.iter().find(|(word, _)| *word == query) {
         Some((_, value)) => Ok(Some(*value)),
-        None => Err(unknown(parameter, kind, asked, known.iter().map(|(word, _)| *word))),
+        None => Err(unknown(parameter, kind, query, known.iter().map(|(word, _)| *word))),
     }
 }
 

@@ -11,15 +11,15 @@ const ALL: &str = "http";
 
 /// The permits of a process. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Places(Arc<ConcurrencyLimiter>);
+pub struct RequestPermits(Arc<ConcurrencyLimiter>);
 
-impl Places {
+impl RequestPermits {
     /// Creates `most` permits. The telemetry reads how many requests got none.
     pub fn new(most: NonZeroU32, telemetry: &Telemetry) -> Self {
-        let places = Self::of(most);
-        let counted = Arc::clone(&places.0);
+        let permits = Self::of(most);
+        let counted = Arc::clone(&permits.0);
         telemetry.watch_shedding(move || counted.stats().refused);
-        places
+        permits
     }
 
     /// A fixed number. The duration of requests cannot determine it: durations differ by a factor

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The last answer of the job store.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct JobStoreAnswer {
     /// Time on the registry's clock.
     pub(super) at: Duration,
     /// Queues without a live worker. `None` if there was no answer.

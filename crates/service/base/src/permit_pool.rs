@@ -18,13 +18,13 @@ pub enum TooManyFollowers {
 
 /// The slots for subscribers, all of them free at first. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct PermitPool {
     taken: Arc<Mutex<HashMap<Box<str>, usize>>>,
     most: usize,
     most_of_client: usize,
 }
 
-impl Places {
+impl PermitPool {
     /// Creates slots with a limit in total and a limit per client.
     pub fn new(most: usize, most_of_client: usize) -> Self {
         Self { taken: Arc::default(), most, most_of_client }
@@ -35,7 +35,7 @@ impl Places {
     /// # Errors
     ///
     /// If the limit of the process or of the client is reached.
-    pub fn take(&self, client: &str) -> Result<Place, TooManyFollowers> {
+    pub fn take(&self, client: &str) -> Result<Permit, TooManyFollowers> {
         let mut taken = lock(&self.taken);
         if taken.values().sum::<usize>() >= self.most {
             return Err(TooManyFollowers::InAll(self.most));
@@ -45,7 +45,7 @@ impl Places {
             return Err(TooManyFollowers::OfClient(self.most_of_client));
         }
         taken.insert(client.into(), own + 1);
-        Ok(Place { taken: Arc::clone(&self.taken), client: client.into() })
+        Ok(Permit { taken: Arc::clone(&self.taken), client: client.into() })
     }
 
     /// Returns how many slots are taken.
@@ -56,12 +56,12 @@ impl Places {
 
 /// A slot, which is released on drop.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     taken: Arc<Mutex<HashMap<Box<str>, usize>>>,
     client: Box<str>,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut taken = lock(&self.taken);
         if let Some(own) = taken.get_mut(&self.client) {
@@ -83,15 +83,15 @@ mod tests {
 
     #[test]
     fn one_client_leaves_places_to_others_and_each_place_is_given_back() {
-        let places = Places::new(64, 8);
-        let mut greedy: Vec<_> = (0..8).map(|_| places.take("a").unwrap()).collect();
-        assert_eq!(places.take("a").unwrap_err(), TooManyFollowers::OfClient(8));
-        let others: Vec<_> = (0..56).map(|at| places.take(&format!("b{}", at / 8)).unwrap()).collect();
-        assert_eq!(places.take("c").unwrap_err(), TooManyFollowers::InAll(64));
+        let permits = PermitPool::new(64, 8);
+        let mut greedy: Vec<_> = (0..8).map(|_| permits.take("a").unwrap()).collect();
+        assert_eq!(permits.take("a").unwrap_err(), TooManyFollowers::OfClient(8));
+        let others: Vec<_> = (0..56).map(|at| permits.take(&format!("b{}", at / 8)).unwrap()).collect();
+        assert_eq!(permits.take("c").unwrap_err(), TooManyFollowers::InAll(64));
         greedy.pop();
-        assert!(places.take("a").is_ok());
-        assert_eq!(places.taken(), 63);
+        assert!(permits.take("a").is_ok());
+        assert_eq!(permits.taken(), 63);
         drop((greedy, others));
-        assert_eq!((places.taken(), lock(&places.taken).len()), (0, 0), "a client without a stream is removed");
+        assert_eq!((permits.taken(), lock(&permits.taken).len()), (0, 0), "a client without a stream is removed");
     }
 }
