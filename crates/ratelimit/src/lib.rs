@@ -43,7 +43,7 @@
 //! | [`MemoryLimiter`], [`SingleLimiter`] | in this process |
 //! | `RedisLimiter`, `LeasedLimiter` | in Redis, for all processes |
 //! | `FallbackLimiter` | in Redis; during an outage in this process |
-//! | [`TenantLimiter`] | a tenant's minute, hour and day in one step |
+//! | [`TenantLimiter`] | a tenant's minute, hour and day in one step, by [`Tiers`] of your own |
 //! | [`ConcurrencyLimiter`] | how many requests run at once |
 //! | [`SketchLimiter`], [`NewKeys`] | any number of addresses or keys, in fixed memory |
 //!

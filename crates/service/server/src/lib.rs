@@ -4,7 +4,7 @@
 //! **It holds** the listener and the loop that accepts connections, the bounds on connections,
 //! heads, bodies and writes, the graceful shutdown ([`serve`]), certificates that are read again
 //! when their files change ([`tls`]), the bearer token of a request ([`bearer`]), layers that are a
-//! function each ([`around`]), and the rest of a body that was refused ([`linger`]).
+//! function each ([`fn_layer`]), and the rest of a body that was refused ([`linger`]).
 //!
 //! **It must not hold** a route, a setting, a tenant or a table. It serves any router of axum, and
 //! its caller passes the bounds in [`ServeSettings`](serve::ServeSettings).

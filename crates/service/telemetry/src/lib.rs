@@ -10,7 +10,7 @@
 //! the node registers with the [`Sources`] what its parts have to show.
 //!
 //! **Start reading** at `ticker.rs`, which runs once a second, then at `sources.rs`, then at
-//! `alerts/beat.rs`, which turns a verdict into alerts. `start.rs` puts the parts together.
+//! `alerts/tick.rs`, which turns a verdict into alerts. `start.rs` puts the parts together.
 
 mod access_log;
 mod alerts;
